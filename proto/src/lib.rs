@@ -1,0 +1,42 @@
+//! The wire formats: the Durable Task protocol (our own description of it) and `durawasm.v1`, our extensions.
+//!
+//! Nothing here has behaviour. The host, the scheduler and the client turn these messages into their own types at
+//! their edges.
+
+/// The Durable Task protocol, which has no proto package.
+#[allow(missing_docs, clippy::all, clippy::unwrap_used, reason = "generated code")]
+pub mod durabletask {
+    tonic::include_proto!("_");
+
+    // The generated code of a package reaches the messages without one through `super`.
+    pub(crate) mod durawasm {
+        pub mod v1 {
+            tonic::include_proto!("durawasm.v1");
+        }
+    }
+}
+
+/// What the Durable Task protocol cannot say, between durawasm's own parts.
+pub use durabletask::durawasm::v1;
+
+/// The descriptors of all files, as an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Names of gRPC metadata.
+pub mod metadata {
+    /// The task hub that a call is for.
+    pub const TASK_HUB: &str = "taskhub";
+    /// The worker that a call comes from: unique per process.
+    pub const WORKER_ID: &str = "workerid";
+    /// Announces on GetWorkItems that the worker understands `durawasm.v1`; the value is `1`.
+    pub const DURAWASM_API: &str = "durawasm-api";
+}
+
+/// Keys of `OrchestratorRequest.properties` for workers that understand `durawasm.v1`.
+pub mod property {
+    /// The completion token of the last committed turn of this execution; empty before the first.
+    pub const BASE_TOKEN: &str = "durawasm.base.token";
+    /// How many events are committed in this execution's history (decimal). If there are some and `pastEvents` is
+    /// empty they were left out: a worker that does not stand at the base asks with `requiresHistory`.
+    pub const BASE_POSITION: &str = "durawasm.base.position";
+}
