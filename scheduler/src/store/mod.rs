@@ -1,0 +1,99 @@
+//! Where a task hub is kept: batches in, pages out.
+//!
+//! A store knows nothing of orchestrations: it keeps what the core decided, all of a batch or nothing of it, and says so only
+//! when it is on disk. Reads see committed batches alone, and may run while a batch is written.
+
+use crate::core::batch::Batch;
+use crate::core::ids::{Incarnation, InstanceId, Position, RunId};
+use crate::core::record::{InboxEntry, InstanceRecord, StoredEvent, TimerRecord};
+
+pub mod memory;
+
+/// Why a store cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// What was read is not what was written.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+    /// The file was written by a newer version.
+    #[error("the store has format {found}, this version knows formats up to {known}")]
+    NewerFormat {
+        /// The file's format.
+        found: i64,
+        /// The newest that this version reads.
+        known: i64,
+    },
+    /// Another process has it open.
+    #[error("the store is in use: {0}")]
+    Locked(String),
+    /// The disk or the file system refused.
+    #[error("the store cannot be read or written: {0}")]
+    Io(String),
+}
+
+/// What a store holds of an instance that the core must work on.
+#[derive(Clone, Debug)]
+pub struct LoadedInstance {
+    /// Its row.
+    pub record: InstanceRecord,
+    /// Its inbox, in order.
+    pub inbox: Vec<InboxEntry>,
+    /// The history of its current execution if activities or children are open, to find out which; else empty.
+    pub history: Vec<StoredEvent>,
+}
+
+/// What a partition starts from. Its size is that of the work at hand, not of what has finished.
+#[derive(Debug)]
+pub struct Recovered {
+    /// This opening's number, on disk by now.
+    pub incarnation: Incarnation,
+    /// Instances with work to hand out (see [`InstanceRecord::is_active`]).
+    pub active: Vec<LoadedInstance>,
+    /// All timers.
+    pub timers: Vec<TimerRecord>,
+}
+
+/// An instance as a client sees it.
+#[derive(Clone, Debug)]
+pub struct InstanceView {
+    /// Its row.
+    pub record: InstanceRecord,
+    /// The `executionStarted` event of its current execution, which holds the input; if asked for.
+    pub started: Option<StoredEvent>,
+    /// The `executionCompleted` event, which holds output and failure; if there is one. Always read, because failures are
+    /// always shown.
+    pub completed: Option<StoredEvent>,
+}
+
+/// A task hub's durable state.
+pub trait Store: Send + Sync + 'static {
+    /// Applies a batch and returns when it is on disk. Called by one thread at a time.
+    ///
+    /// # Errors
+    /// If it is not certain that the batch is on disk. The caller must not go on with this store.
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Raises the incarnation (on disk before this returns) and reads what there is to do. Called once, first.
+    ///
+    /// # Errors
+    /// If the store cannot be read or is damaged.
+    fn recover(&self) -> Result<Recovered, StoreError>;
+
+    /// Reads an instance to work on.
+    ///
+    /// # Errors
+    /// If the store cannot be read or is damaged.
+    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, StoreError>;
+
+    /// Reads an instance to show: row, and `with_input` the input, and output and failure if it has ended, in one snapshot.
+    ///
+    /// # Errors
+    /// If the store cannot be read or is damaged.
+    fn view(&self, id: &InstanceId, with_input: bool) -> Result<Option<InstanceView>, StoreError>;
+
+    /// Reads a part of a history: from position `from`, at least one event if there is one, about `max_bytes` at most.
+    ///
+    /// # Errors
+    /// If the store cannot be read or is damaged.
+    fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, StoreError>;
+}
