@@ -1,0 +1,1 @@
+//! The attributes `#[orchestrator]` and `#[activity]`.

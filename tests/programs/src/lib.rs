@@ -1,0 +1,1 @@
+//! Random orchestration programs and a model of their results.

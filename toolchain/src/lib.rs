@@ -1,0 +1,1 @@
+//! Finds or sets up what compiles guests.
