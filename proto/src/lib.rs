@@ -4,7 +4,13 @@
 //! their edges.
 
 /// The Durable Task protocol, which has no proto package.
-#[allow(missing_docs, clippy::all, clippy::unwrap_used, reason = "generated code")]
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
 pub mod durabletask {
     tonic::include_proto!("_");
 

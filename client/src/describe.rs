@@ -1,0 +1,79 @@
+//! All that a scheduler knows of an instance.
+
+use std::time::SystemTime;
+
+use durawasm_proto::v1;
+use serde::Serialize;
+
+use crate::{Client, Error, ErrorKind, Instance, InstanceId, convert, time};
+
+/// An instance, and what it waits for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Description {
+    /// The instance.
+    #[serde(flatten)]
+    pub instance: Instance,
+    /// What only our own scheduler tells. None with schedulers of other makes.
+    #[serde(flatten)]
+    pub details: Option<Details>,
+}
+
+/// What the standard protocol cannot say of an instance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Details {
+    /// Events in the history of the current execution.
+    pub history_events: u64,
+    /// Their size.
+    pub history_bytes: u64,
+    /// Events that have arrived and are not in the history yet.
+    pub inbox_events: u64,
+    /// Activities that have not ended.
+    pub open_activities: u64,
+    /// Timers that have not fired.
+    pub open_timers: u64,
+    /// Sub-orchestrations that have not ended.
+    pub open_children: u64,
+    /// What is missing so that it can go on, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// Why it is not tried now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked: Option<Parked>,
+    /// The worker that runs its current episode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+}
+
+/// Why an instance does not go on, though it has what it waits for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parked {
+    /// A stable word: `divergence`, `deadline`, `memory`, `contract`, `no-version`, …
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+    /// Name and version of the component.
+    pub component: String,
+    /// What to do about it.
+    pub advice: String,
+    /// Since when.
+    #[serde(serialize_with = "time::option::serialize", skip_serializing_if = "Option::is_none")]
+    pub since: Option<SystemTime>,
+    /// How often it has been tried.
+    pub attempts: u32,
+}
+
+pub(crate) async fn describe(client: &Client, id: &InstanceId, payloads: bool) -> Result<Option<Description>, Error> {
+    let request = v1::DescribeInstanceRequest { instance_id: id.to_string(), inputs_and_outputs: payloads };
+    let answer = client.services().durawasm.describe_instance(request).await;
+    match answer.map_err(|status| client.hub_missing(status)) {
+        Ok(answer) => Ok(convert::description(answer.into_inner())),
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            let instance = client.get(id, payloads).await?;
+            Ok(instance.map(|instance| Description { instance, details: None }))
+        }
+        Err(error) => Err(error),
+    }
+}
