@@ -1,1 +1,4 @@
+//! The host worker.
 
+pub mod abi;
+pub mod orchestration;

@@ -1,0 +1,319 @@
+//! Between the wire and a session's own types: events in, answers out. Payloads are moved, not copied.
+
+use std::collections::HashMap;
+
+use durawasm_proto::durabletask as wire;
+use wire::history_event::EventType;
+use wire::orchestrator_action::OrchestratorActionType;
+
+use super::action::{Action, Completion, Decision, Status, Turn};
+use super::history::{EventKind, ExecutionStarted, HistoryEvent, ParentInstance, Recorded, RecordedKind, Time};
+use crate::abi::{Failure, Failures, NextVersion, Outcome, Tag};
+
+/// An event as it came over the wire.
+pub fn history_event(event: wire::HistoryEvent) -> HistoryEvent {
+    HistoryEvent {
+        id: event.event_id,
+        time: event.timestamp.map(time).unwrap_or_default(),
+        kind: event.event_type.map_or(EventKind::Skipped, kind),
+    }
+}
+
+fn kind(event: EventType) -> EventKind {
+    match event {
+        EventType::OrchestratorStarted(_) => EventKind::EpisodeStarted,
+        EventType::ExecutionStarted(started) => EventKind::ExecutionStarted(Box::new(execution_started(*started))),
+        EventType::ExecutionTerminated(event) => EventKind::Terminated { output: event.input },
+        EventType::ExecutionCompleted(_) => EventKind::Completed,
+        EventType::ExecutionSuspended(_) => EventKind::Suspended,
+        EventType::ExecutionResumed(_) => EventKind::Resumed,
+        EventType::ExecutionRewound(_) => EventKind::Rewound,
+        EventType::TaskScheduled(event) => recorded(RecordedKind::Activity, event.name),
+        EventType::SubOrchestrationInstanceCreated(event) => recorded(RecordedKind::Child, event.name),
+        EventType::TimerCreated(_) => recorded(RecordedKind::Timer, String::new()),
+        EventType::EventSent(event) => recorded(RecordedKind::SentEvent, event.name),
+        EventType::EntityOperationSignaled(_)
+        | EventType::EntityOperationCalled(_)
+        | EventType::EntityLockRequested(_)
+        | EventType::EntityUnlockSent(_) => recorded(RecordedKind::EntityMessage, String::new()),
+        EventType::TaskCompleted(event) => {
+            resolved(RecordedKind::Activity, event.task_scheduled_id, Ok(event.result))
+        }
+        EventType::TaskFailed(event) => {
+            resolved(RecordedKind::Activity, event.task_scheduled_id, Err(failures(event.failure_details)))
+        }
+        EventType::SubOrchestrationInstanceCompleted(event) => {
+            resolved(RecordedKind::Child, event.task_scheduled_id, Ok(event.result))
+        }
+        EventType::SubOrchestrationInstanceFailed(event) => {
+            resolved(RecordedKind::Child, event.task_scheduled_id, Err(failures(event.failure_details)))
+        }
+        EventType::TimerFired(event) => resolved(RecordedKind::Timer, event.timer_id, Ok(None)),
+        EventType::EventRaised(event) => EventKind::EventRaised { name: event.name, input: event.input },
+        EventType::OrchestratorCompleted(_)
+        | EventType::GenericEvent(_)
+        | EventType::HistoryState(_)
+        | EventType::ContinueAsNew(_)
+        | EventType::EntityOperationCompleted(_)
+        | EventType::EntityOperationFailed(_)
+        | EventType::EntityLockGranted(_) => EventKind::Skipped,
+    }
+}
+
+fn recorded(kind: RecordedKind, name: String) -> EventKind {
+    EventKind::Recorded(Recorded { kind, name })
+}
+
+fn resolved(of: RecordedKind, action: i32, outcome: Outcome) -> EventKind {
+    EventKind::Resolved { of, action, outcome }
+}
+
+fn execution_started(event: wire::ExecutionStartedEvent) -> ExecutionStarted {
+    ExecutionStarted {
+        name: event.name,
+        version: event.version.filter(|version| !version.is_empty()),
+        input: event.input,
+        parent: event.parent_instance.map(|parent| ParentInstance {
+            instance_id: parent.orchestration_instance.map(|instance| instance.instance_id).unwrap_or_default(),
+            name: parent.name.unwrap_or_default(),
+            version: parent.version.filter(|version| !version.is_empty()),
+        }),
+        tags: tags(event.tags),
+    }
+}
+
+/// Tags in the order of their names: a map's own order is different in every process.
+pub(crate) fn tags(tags: HashMap<String, String>) -> Vec<Tag> {
+    let mut tags: Vec<_> = tags.into_iter().collect();
+    tags.sort_unstable();
+    tags
+}
+
+fn time(timestamp: prost_types::Timestamp) -> Time {
+    Time { seconds: timestamp.seconds, nanos: timestamp.nanos.clamp(0, 999_999_999).cast_unsigned() }
+}
+
+fn timestamp(time: Time) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: time.seconds, nanos: time.nanos.cast_signed() }
+}
+
+/// Failure details as a list, outermost first. Never empty.
+pub(crate) fn failures(details: Option<wire::TaskFailureDetails>) -> Failures {
+    let mut list = Vec::new();
+    let mut next = details.map(Box::new);
+    while let Some(details) = next {
+        let mut properties: Vec<_> =
+            details.properties.into_iter().map(|(name, value)| (name, json(value).to_string())).collect();
+        properties.sort_unstable();
+        list.push(Failure {
+            error_type: details.error_type,
+            message: details.error_message,
+            stack: details.stack_trace,
+            retriable: !details.is_non_retriable,
+            properties,
+        });
+        next = details.inner_failure;
+    }
+    if list.is_empty() {
+        list.push(Failure {
+            error_type: "Unknown".to_owned(),
+            message: "it failed without saying why".to_owned(),
+            stack: None,
+            retriable: true,
+            properties: Vec::new(),
+        });
+    }
+    list
+}
+
+/// A list of failures as nested details.
+pub(crate) fn failure_details(failures: Failures) -> Option<wire::TaskFailureDetails> {
+    failures.into_iter().rev().fold(None, |inner, failure| {
+        Some(wire::TaskFailureDetails {
+            error_type: failure.error_type,
+            error_message: failure.message,
+            stack_trace: failure.stack,
+            inner_failure: inner.map(Box::new),
+            is_non_retriable: !failure.retriable,
+            properties: failure
+                .properties
+                .into_iter()
+                // What is not JSON travels as text.
+                .map(|(name, text)| (name, value(serde_json::from_str(&text).unwrap_or(text.into()))))
+                .collect(),
+        })
+    })
+}
+
+fn json(value: prost_types::Value) -> serde_json::Value {
+    use prost_types::value::Kind;
+    match value.kind {
+        None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
+        Some(Kind::BoolValue(value)) => value.into(),
+        // Whole numbers are written without a fraction, as people write them.
+        Some(Kind::NumberValue(value)) if value.fract() == 0.0 && value.abs() < 9e15 => (value as i64).into(),
+        Some(Kind::NumberValue(value)) => value.into(),
+        Some(Kind::StringValue(value)) => value.into(),
+        Some(Kind::ListValue(list)) => list.values.into_iter().map(json).collect(),
+        Some(Kind::StructValue(fields)) => fields.fields.into_iter().map(|(name, value)| (name, json(value))).collect(),
+    }
+}
+
+fn value(json: serde_json::Value) -> prost_types::Value {
+    use prost_types::value::Kind;
+    let kind = match json {
+        serde_json::Value::Null => Kind::NullValue(0),
+        serde_json::Value::Bool(value) => Kind::BoolValue(value),
+        serde_json::Value::Number(value) => Kind::NumberValue(value.as_f64().unwrap_or(f64::NAN)),
+        serde_json::Value::String(value) => Kind::StringValue(value),
+        serde_json::Value::Array(values) => {
+            Kind::ListValue(prost_types::ListValue { values: values.into_iter().map(value).collect() })
+        }
+        serde_json::Value::Object(fields) => Kind::StructValue(prost_types::Struct {
+            fields: fields.into_iter().map(|(name, json)| (name, value(json))).collect(),
+        }),
+    };
+    prost_types::Value { kind: Some(kind) }
+}
+
+/// The answer to a work item. `default_version` is asked when the next generation runs on the default version.
+pub fn response(
+    instance_id: String,
+    completion_token: String,
+    trace: Option<wire::OrchestrationTraceContext>,
+    turn: Turn,
+    default_version: impl Fn() -> Option<String>,
+) -> wire::OrchestratorResponse {
+    wire::OrchestratorResponse {
+        instance_id,
+        actions: turn.actions.into_iter().map(|action| self::action(action, &default_version)).collect(),
+        custom_status: turn.custom_status,
+        completion_token,
+        orchestration_trace_context: trace,
+        ..Default::default()
+    }
+}
+
+fn action(action: Action, default_version: &impl Fn() -> Option<String>) -> wire::OrchestratorAction {
+    let decision = match action.decision {
+        Decision::Activity { name, version, input, tags } => {
+            OrchestratorActionType::ScheduleTask(wire::ScheduleTaskAction {
+                name,
+                version,
+                input,
+                tags: tags.into_iter().collect(),
+                parent_trace_context: None,
+            })
+        }
+        Decision::Child { instance_id, name, version, input, tags } => {
+            OrchestratorActionType::CreateSubOrchestration(wire::CreateSubOrchestrationAction {
+                instance_id,
+                name,
+                version,
+                input,
+                parent_trace_context: None,
+                tags: tags.into_iter().collect(),
+            })
+        }
+        Decision::Timer { fire_at } => {
+            OrchestratorActionType::CreateTimer(wire::CreateTimerAction { fire_at: Some(timestamp(fire_at)) })
+        }
+        Decision::SendEvent { instance_id, name, payload } => {
+            OrchestratorActionType::SendEvent(wire::SendEventAction {
+                instance: Some(wire::OrchestrationInstance { instance_id, execution_id: None }),
+                name,
+                data: payload,
+            })
+        }
+        Decision::Complete(completion) => {
+            OrchestratorActionType::CompleteOrchestration(self::completion(*completion, default_version))
+        }
+    };
+    wire::OrchestratorAction { id: action.id, orchestrator_action_type: Some(decision) }
+}
+
+fn completion(
+    completion: Completion,
+    default_version: &impl Fn() -> Option<String>,
+) -> wire::CompleteOrchestrationAction {
+    use wire::OrchestrationStatus as Wire;
+    let status = match completion.status {
+        Status::Completed => Wire::Completed,
+        Status::Failed => Wire::Failed,
+        Status::Terminated => Wire::Terminated,
+        Status::ContinuedAsNew => Wire::ContinuedAsNew,
+    };
+    wire::CompleteOrchestrationAction {
+        orchestration_status: status.into(),
+        result: completion.result,
+        new_version: completion.next_version.and_then(|version| match version {
+            NextVersion::Exact(version) => Some(version),
+            NextVersion::Default | NextVersion::Keep => default_version(),
+        }),
+        carryover_events: completion
+            .carryover
+            .into_iter()
+            .map(|(name, input)| wire::HistoryEvent {
+                event_id: -1,
+                timestamp: Some(prost_types::Timestamp::from(std::time::SystemTime::now())),
+                event_type: Some(EventType::EventRaised(wire::EventRaisedEvent { name, input })),
+            })
+            .collect(),
+        failure_details: failure_details(completion.failures),
+        ..Default::default()
+    }
+}
+
+/// The answer to a request to terminate: nothing of the guest is needed for it.
+pub(crate) fn terminated(
+    instance_id: String,
+    completion_token: String,
+    trace: Option<wire::OrchestrationTraceContext>,
+    output: Option<String>,
+) -> wire::OrchestratorResponse {
+    let completion = Completion::new(Status::Terminated, output);
+    // No replay says which action would be next; the protocol's mark for "no action of the code" is -1.
+    let action = Action { id: -1, decision: Decision::Complete(Box::new(completion)) };
+    response(instance_id, completion_token, trace, Turn { actions: vec![action], ..Turn::default() }, || None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(message: &str) -> Failure {
+        Failure {
+            error_type: "E".to_owned(),
+            message: message.to_owned(),
+            stack: Some("at x".to_owned()),
+            retriable: message != "root",
+            properties: vec![("a".to_owned(), r#"{"x":[1,null,"y"]}"#.to_owned()), ("b".to_owned(), "2.5".to_owned())],
+        }
+    }
+
+    #[test]
+    fn failures_survive_the_way_to_the_wire_and_back() {
+        let list = vec![failure("outer"), failure("middle"), failure("root")];
+        let wire = failure_details(list.clone());
+        assert_eq!(wire.as_ref().unwrap().error_message, "outer");
+        assert!(wire.as_ref().unwrap().inner_failure.as_ref().unwrap().inner_failure.as_ref().unwrap().is_non_retriable);
+        assert_eq!(failures(wire), list);
+    }
+
+    #[test]
+    fn a_failure_without_details_is_still_a_failure() {
+        assert_eq!(failures(None).len(), 1);
+    }
+
+    #[test]
+    fn events_that_mean_nothing_to_an_orchestrator_are_skipped() {
+        let event = wire::HistoryEvent { event_id: -1, timestamp: None, event_type: None };
+        assert_eq!(history_event(event).kind, EventKind::Skipped);
+    }
+
+    #[test]
+    fn the_default_version_of_the_next_generation_is_stated() {
+        let next = Completion { next_version: Some(NextVersion::Default), ..Completion::new(Status::ContinuedAsNew, None) };
+        assert_eq!(completion(next, &|| Some("2.0.0".to_owned())).new_version.as_deref(), Some("2.0.0"));
+    }
+}

@@ -1,0 +1,52 @@
+//! The code behind a session, seen from the session.
+
+use super::history::Time;
+use super::seed::Streams;
+use crate::abi::orchestrator::Context;
+use crate::abi::{Command, Failure, Resolution};
+
+/// One orchestrator instance: in production a WebAssembly component instance, in tests also plain Rust.
+///
+/// Its commands must be a function of what it was told and of nothing else. After a fault it is not called again.
+pub trait Guest {
+    /// Begins the orchestration. Called once, first.
+    fn start(&mut self, streams: &Streams, now: Time, context: Context) -> Result<Vec<Command>, GuestFault>;
+    /// Delivers resolutions, all of the same time.
+    fn resume(&mut self, now: Time, resolutions: &[Resolution]) -> Result<Vec<Command>, GuestFault>;
+    /// What the guest has logged since this was called last.
+    fn take_logs(&mut self) -> Vec<LogLine> {
+        Vec::new()
+    }
+    /// How many bytes of memory the guest holds while it is suspended.
+    fn memory(&self) -> usize {
+        0
+    }
+}
+
+/// How a guest's call went wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GuestFault {
+    /// The user's code panicked, or trapped for a reason of its own.
+    Trap(Failure),
+    /// A limit of the sandbox was reached: which one (`memory`, `stack`), and what happened.
+    Limit(&'static str, String),
+    /// The call took too long.
+    Deadline(String),
+    /// The guest broke the contract.
+    Contract(String),
+}
+
+/// A line for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogLine {
+    /// How important it is.
+    pub level: LogLevel,
+    /// Which part of the guest it comes from.
+    pub target: String,
+    /// The line.
+    pub message: String,
+    /// Names and values.
+    pub fields: Vec<(String, String)>,
+}
+
+pub use crate::abi::log::Level as LogLevel;

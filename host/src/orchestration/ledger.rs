@@ -1,0 +1,160 @@
+//! Which op of the guest belongs to which action of the history, and which actions the history has yet to confirm.
+//!
+//! Action ids are dense, from 1, one for each action in the order of the guest's commands. While past events are applied,
+//! each recorded action must be the first of those that the guest has emitted and the history has not confirmed; what
+//! is unconfirmed after the new events are the actions of the turn.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::action::{Action, Decision};
+use super::history::{Recorded, RecordedKind};
+use super::park::Park;
+use super::retry::Retry;
+use crate::abi::OpId;
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    last_action: i32,
+    last_op: Option<OpId>,
+    /// The ops that wait for an action's result.
+    ops: HashMap<OpId, Op>,
+    /// The latest action of each such op.
+    awaited: HashMap<i32, Awaited>,
+    unconfirmed: VecDeque<Action>,
+}
+
+#[derive(Debug)]
+struct Op {
+    action: i32,
+    retry: Option<Box<Retry>>,
+}
+
+/// What the result of an action is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Awaited {
+    pub(super) op: OpId,
+    pub(super) kind: RecordedKind,
+    /// A timer that stands between two attempts: its end is not the end of the op.
+    pub(super) between_attempts: bool,
+}
+
+/// Why a recorded action does not fit.
+#[derive(Debug)]
+pub(super) enum Mismatch {
+    /// The guest has emitted nothing that is not confirmed.
+    NothingEmitted,
+    /// The guest has emitted this instead.
+    Emitted { id: i32, decision: String },
+}
+
+impl Ledger {
+    /// Checks a new op's id.
+    pub(super) fn begin(&mut self, op: OpId) -> Result<(), Park> {
+        match self.last_op {
+            Some(last) if op <= last => Err(Park::contract(format!(
+                "the guest issued op {op}, but it has already used op {last}: each op id must be larger than all before"
+            ))),
+            _ => {
+                self.last_op = Some(op);
+                Ok(())
+            }
+        }
+    }
+
+    /// Emits an action that nobody waits for.
+    pub(super) fn emit(&mut self, decision: Decision) -> i32 {
+        self.last_action += 1;
+        self.unconfirmed.push_back(Action { id: self.last_action, decision });
+        self.last_action
+    }
+
+    /// The id that the next action gets.
+    pub(super) fn next_action(&self) -> i32 {
+        self.last_action + 1
+    }
+
+    /// Emits the first action of an op.
+    pub(super) fn emit_for(&mut self, op: OpId, decision: Decision, retry: Option<Retry>) {
+        let Some(kind) = decision.kind() else { return };
+        let action = self.emit(decision);
+        self.ops.insert(op, Op { action, retry: retry.map(Box::new) });
+        self.awaited.insert(action, Awaited { op, kind, between_attempts: false });
+    }
+
+    /// Emits the next action of an op that is being tried again.
+    pub(super) fn emit_again(&mut self, op: OpId, decision: Decision, between_attempts: bool) {
+        let Some(kind) = decision.kind() else { return };
+        let action = self.emit(decision);
+        if let Some(entry) = self.ops.get_mut(&op) {
+            self.awaited.remove(&entry.action);
+            entry.action = action;
+            self.awaited.insert(action, Awaited { op, kind, between_attempts });
+        }
+    }
+
+    /// What waits for the result of this action; none for results that come twice or that nobody waits for.
+    pub(super) fn awaited(&self, action: i32, kind: RecordedKind) -> Option<Awaited> {
+        self.awaited.get(&action).copied().filter(|awaited| awaited.kind == kind)
+    }
+
+    /// How an op is tried again, if it is.
+    pub(super) fn retry(&mut self, op: OpId) -> Option<&mut Retry> {
+        self.ops.get_mut(&op)?.retry.as_deref_mut()
+    }
+
+    /// The op has its result, or nobody wants it any more. Late results find nothing.
+    pub(super) fn close(&mut self, op: OpId) {
+        if let Some(entry) = self.ops.remove(&op) {
+            self.awaited.remove(&entry.action);
+        }
+    }
+
+    /// Whether this op has ever been issued (or skipped).
+    pub(super) fn knows(&self, op: OpId) -> bool {
+        self.last_op.is_some_and(|last| op <= last)
+    }
+
+    /// The history says that this action was committed. With holes allowed, unconfirmed actions may stay behind.
+    pub(super) fn confirm(&mut self, id: i32, recorded: &Recorded, holes: bool) -> Result<(), Mismatch> {
+        let fits = |action: &Action| {
+            action.id == id && action.decision.kind() == Some(recorded.kind) && action.decision.name() == recorded.name
+        };
+        match self.unconfirmed.front() {
+            Some(head) if fits(head) => {
+                self.unconfirmed.pop_front();
+                Ok(())
+            }
+            Some(_) if holes && let Some(at) = self.unconfirmed.iter().position(fits) => {
+                self.unconfirmed.remove(at);
+                Ok(())
+            }
+            Some(head) => Err(Mismatch::Emitted { id: head.id, decision: head.decision.describe() }),
+            None => Err(Mismatch::NothingEmitted),
+        }
+    }
+
+    /// The history says that the execution ended.
+    pub(super) fn confirm_end(&mut self) {
+        if self.unconfirmed.front().is_some_and(|head| matches!(head.decision, Decision::Complete(_))) {
+            self.unconfirmed.pop_front();
+        }
+    }
+
+    pub(super) fn first_unconfirmed(&self) -> Option<&Action> {
+        self.unconfirmed.front()
+    }
+
+    pub(super) fn take_unconfirmed(&mut self) -> Vec<Action> {
+        self.unconfirmed.drain(..).collect()
+    }
+
+    /// How many actions were emitted, ever.
+    pub(super) fn emitted(&self) -> i32 {
+        self.last_action
+    }
+
+    /// How many ops wait for a result.
+    pub(super) fn open(&self) -> usize {
+        self.ops.len()
+    }
+}

@@ -1,0 +1,26 @@
+//! Running orchestrations: from history events to a guest's commands to actions.
+//!
+//! A [`Session`] is one instance kept warm. It knows nothing of the network, of threads or of WebAssembly: events go
+//! in, a [`Turn`] comes out, and the guest behind it is anything that implements [`Guest`]. Live and replay are the
+//! same pass over events; `docs/replay.md` says what of it may never change.
+
+mod action;
+pub(crate) mod convert;
+mod divergence;
+mod external;
+mod guest;
+mod history;
+mod ledger;
+mod park;
+mod retry;
+mod seed;
+mod session;
+pub(crate) mod warmth;
+
+pub use action::{Action, Completion, Decision, Status, Turn};
+pub use convert::{history_event, response};
+pub use guest::{Guest, GuestFault, LogLevel, LogLine};
+pub use history::{EventKind, ExecutionStarted, HistoryEvent, ParentInstance, Recorded, RecordedKind, Time};
+pub use park::{Park, ParkReason};
+pub use seed::Streams;
+pub use session::{Limits, Program, Session};
