@@ -1,0 +1,1 @@
+//! The executor, natively: commands in, commands out.
