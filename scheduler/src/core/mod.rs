@@ -4,6 +4,19 @@
 //! under the real partition thread and under the seeded simulator.
 
 pub mod batch;
+pub mod delivery;
+pub mod dispatch;
+pub mod events;
 pub mod ids;
+pub mod instance;
+pub mod message;
+pub mod partition;
+pub mod pipeline;
 pub mod record;
 pub mod time;
+pub mod timers;
+pub mod token;
+
+mod clients;
+mod turn;
+mod workers;

@@ -203,3 +203,14 @@ impl TimerRecord {
     /// The position that stands for a delayed start.
     pub const START: Position = i64::MAX as u64;
 }
+
+/// What a store holds of an instance that the core must work on.
+#[derive(Clone, Debug)]
+pub struct LoadedInstance {
+    /// Its row.
+    pub record: InstanceRecord,
+    /// Its inbox, in order.
+    pub inbox: Vec<InboxEntry>,
+    /// The history of its current execution if activities or children are open, to find out which; else empty.
+    pub history: Vec<StoredEvent>,
+}

@@ -5,7 +5,8 @@
 
 use crate::core::batch::Batch;
 use crate::core::ids::{Incarnation, InstanceId, Position, RunId};
-use crate::core::record::{InboxEntry, InstanceRecord, StoredEvent, TimerRecord};
+pub use crate::core::record::LoadedInstance;
+use crate::core::record::{InstanceRecord, StoredEvent, TimerRecord};
 
 pub mod memory;
 
@@ -29,17 +30,6 @@ pub enum StoreError {
     /// The disk or the file system refused.
     #[error("the store cannot be read or written: {0}")]
     Io(String),
-}
-
-/// What a store holds of an instance that the core must work on.
-#[derive(Clone, Debug)]
-pub struct LoadedInstance {
-    /// Its row.
-    pub record: InstanceRecord,
-    /// Its inbox, in order.
-    pub inbox: Vec<InboxEntry>,
-    /// The history of its current execution if activities or children are open, to find out which; else empty.
-    pub history: Vec<StoredEvent>,
 }
 
 /// What a partition starts from. Its size is that of the work at hand, not of what has finished.

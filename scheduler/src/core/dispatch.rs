@@ -1,0 +1,410 @@
+//! Which worker gets which work item: queues by route, streams with capacity and filters.
+//!
+//! Work is pushed and never polled. An item either finds a stream with room at once or waits in the queue of its route (kind,
+//! name, version); a stream that gets room takes from the routes that it accepts, in turn. So an item that nobody accepts
+//! waits without standing in anybody's way, and no step looks at more than the routes and streams concerned.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::ids::{InstanceId, Position, RunId, StreamId};
+use super::token::WorkKind;
+
+/// What a worker must be able to run to take an item.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Route {
+    /// The kind of work.
+    pub kind: WorkKind,
+    /// The orchestrator's, activity's or entity's name.
+    pub name: Arc<str>,
+    /// The version; empty for none.
+    pub version: Arc<str>,
+}
+
+/// One piece of work that waits or runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Work {
+    /// The next episode of an instance.
+    Episode(InstanceId),
+    /// An activity, by where it was called.
+    Activity(InstanceId, RunId, Position),
+}
+
+/// A name and the versions that go with it (none listed: any).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameFilter {
+    /// The name.
+    pub name: String,
+    /// The versions; empty for any.
+    pub versions: Vec<String>,
+}
+
+/// What a worker can run, per kind (indexed by [`WorkKind`]). Only what is listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters(pub [Vec<NameFilter>; 3]);
+
+impl Filters {
+    fn accepts(&self, route: &Route) -> bool {
+        self.0[route.kind as usize].iter().any(|f| {
+            *f.name == *route.name && (f.versions.is_empty() || f.versions.iter().any(|v| **v == *route.version))
+        })
+    }
+}
+
+/// A connected worker's stream.
+#[derive(Clone, Debug)]
+pub struct StreamInfo {
+    /// Names the worker; the same after it reconnects.
+    pub worker: Arc<str>,
+    /// How many items of each kind it takes at once.
+    pub limits: [usize; 3],
+    /// What it can run; None: everything.
+    pub filters: Option<Filters>,
+    /// Whether it understands `durawasm.v1`: base properties, and past events left out.
+    pub extended: bool,
+    /// Whether it can fetch a long history by itself.
+    pub history_streaming: bool,
+}
+
+#[derive(Debug)]
+struct Stream {
+    info: StreamInfo,
+    /// Items sent and not answered, by attempt.
+    open: [HashMap<u64, Work>; 3],
+    /// Routes that it accepts, per kind.
+    routes: [Vec<RouteIndex>; 3],
+    /// Where the next look at the routes begins, per kind: so that each has its turn.
+    turn: [usize; 3],
+}
+
+type RouteIndex = usize;
+
+#[derive(Debug)]
+struct Queue {
+    route: Route,
+    waiting: VecDeque<(Ticket, Work)>,
+    /// Streams whose filters name this route.
+    named: Vec<StreamId>,
+    /// Streams without filters.
+    unfiltered: Vec<StreamId>,
+}
+
+impl Queue {
+    /// Who may take from it: workers that named the route before workers that take everything, because the SDKs fail what
+    /// they have not registered.
+    fn takers(&self) -> &[StreamId] {
+        if self.named.is_empty() { &self.unfiltered } else { &self.named }
+    }
+}
+
+/// Names one stay in a queue. What left the queue by another door leaves its ticket behind, which is then skipped.
+pub type Ticket = u64;
+
+/// Queues, streams, and who has what.
+#[derive(Debug, Default)]
+pub struct Dispatcher {
+    routes: HashMap<Route, RouteIndex>,
+    queues: Vec<Queue>,
+    streams: HashMap<StreamId, Stream>,
+    /// Which stream has an attempt.
+    attempts: HashMap<u64, (StreamId, WorkKind)>,
+    /// Streams that got room, or a route, since they were last served.
+    hungry: BTreeSet<(StreamId, WorkKind)>,
+    next_ticket: Ticket,
+}
+
+impl Dispatcher {
+    /// Takes a worker's stream in.
+    pub fn connect(&mut self, id: StreamId, info: StreamInfo) {
+        self.streams.insert(id, Stream { info, open: Default::default(), routes: Default::default(), turn: [0; 3] });
+        for index in 0..self.queues.len() {
+            self.introduce(id, index);
+        }
+        self.hungry.extend(WorkKind::ALL.map(|kind| (id, kind)));
+    }
+
+    /// Lets a stream go and returns what it had not answered.
+    pub fn disconnect(&mut self, id: StreamId) -> Vec<(u64, Work)> {
+        let Some(stream) = self.streams.remove(&id) else { return Vec::new() };
+        for queue in &mut self.queues {
+            let named_before = queue.named.len();
+            queue.named.retain(|s| *s != id);
+            queue.unfiltered.retain(|s| *s != id);
+            if named_before > 0 && queue.named.is_empty() {
+                // Workers without filters may take over.
+                self.hungry.extend(queue.unfiltered.iter().map(|s| (*s, queue.route.kind)));
+            }
+        }
+        let mut open: Vec<_> = stream.open.into_iter().flatten().collect();
+        open.sort_unstable_by_key(|(attempt, _)| *attempt);
+        for (attempt, _) in &open {
+            self.attempts.remove(attempt);
+        }
+        open
+    }
+
+    /// What is known of a stream.
+    #[must_use]
+    pub fn stream(&self, id: StreamId) -> Option<&StreamInfo> {
+        self.streams.get(&id).map(|s| &s.info)
+    }
+
+    /// Whether some connected worker can run this.
+    #[must_use]
+    pub fn is_served(&self, route: &Route) -> bool {
+        match self.routes.get(route) {
+            Some(index) => !self.queues[*index].takers().is_empty(),
+            None => self.streams.values().any(|s| s.info.filters.as_ref().is_none_or(|f| f.accepts(route))),
+        }
+    }
+
+    /// Puts work into the queue of its route and returns its ticket. [`Self::next`] hands it out.
+    pub fn enqueue(&mut self, route: &Route, work: Work) -> Ticket {
+        let index = self.route_index(route);
+        self.next_ticket += 1;
+        let ticket = self.next_ticket;
+        let queue = &mut self.queues[index];
+        queue.waiting.push_back((ticket, work));
+        let kind = queue.route.kind;
+        for id in self.queues[index].takers() {
+            if has_room(&self.streams[id], kind) {
+                self.hungry.insert((*id, kind));
+            }
+        }
+        ticket
+    }
+
+    /// The stream that should take this work now without queueing: the worker that has the instance warm, if it has room, else
+    /// the one with the most room. `avoid` is taken only if there is no other.
+    #[must_use]
+    pub fn place(&mut self, route: &Route, prefer: Option<&str>, avoid: Option<StreamId>) -> Option<StreamId> {
+        let index = self.route_index(route);
+        let queue = &self.queues[index];
+        if queue.waiting.front().is_some() {
+            return None; // Others were here first.
+        }
+        let kind = route.kind;
+        let mut best: Option<(bool, usize, StreamId)> = None;
+        for id in queue.takers() {
+            let stream = &self.streams[id];
+            let room = stream.info.limits[kind as usize].saturating_sub(stream.open[kind as usize].len());
+            if room == 0 {
+                continue;
+            }
+            if prefer == Some(&*stream.info.worker) && avoid != Some(*id) {
+                return Some(*id);
+            }
+            // Ids break ties, so that the choice does not depend on the order of a list.
+            let candidate = (avoid != Some(*id), room, *id);
+            if best.is_none_or(|b| candidate > b) {
+                best = Some(candidate);
+            }
+        }
+        best.map(|(_, _, id)| id)
+    }
+
+    /// Notes that a stream has been given work.
+    pub fn occupy(&mut self, id: StreamId, kind: WorkKind, attempt: u64, work: Work) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.open[kind as usize].insert(attempt, work);
+            self.attempts.insert(attempt, (id, kind));
+        }
+    }
+
+    /// Notes that an attempt was answered, whatever the answer was worth: its stream has room again.
+    pub fn release(&mut self, attempt: u64) {
+        let Some((id, kind)) = self.attempts.remove(&attempt) else { return };
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.open[kind as usize].remove(&attempt);
+            self.hungry.insert((id, kind));
+        }
+    }
+
+    /// The next piece of waiting work for a stream with room. `is_current` says whether a ticket still stands for its work.
+    pub fn next(&mut self, mut is_current: impl FnMut(&Work, Ticket) -> bool) -> Option<(StreamId, Work)> {
+        while let Some(&(id, kind)) = self.hungry.first() {
+            if let Some(work) = self.take_for(id, kind, &mut is_current) {
+                return Some((id, work));
+            }
+            self.hungry.remove(&(id, kind));
+        }
+        None
+    }
+
+    fn take_for(
+        &mut self,
+        id: StreamId,
+        kind: WorkKind,
+        is_current: &mut impl FnMut(&Work, Ticket) -> bool,
+    ) -> Option<Work> {
+        let stream = self.streams.get_mut(&id)?;
+        if !has_room(stream, kind) {
+            return None;
+        }
+        let routes = &stream.routes[kind as usize];
+        for step in 0..routes.len() {
+            let at = (stream.turn[kind as usize] + step) % routes.len();
+            let queue = &mut self.queues[routes[at]];
+            if !queue.takers().contains(&id) {
+                continue;
+            }
+            while let Some((ticket, work)) = queue.waiting.pop_front() {
+                if is_current(&work, ticket) {
+                    stream.turn[kind as usize] = at + 1;
+                    return Some(work);
+                }
+            }
+        }
+        None
+    }
+
+    /// Work that waits on routes that nobody serves.
+    pub fn unserved(&self) -> impl Iterator<Item = &Work> {
+        self.queues.iter().filter(|q| q.takers().is_empty()).flat_map(|q| q.waiting.iter().map(|(_, work)| work))
+    }
+
+    fn route_index(&mut self, route: &Route) -> RouteIndex {
+        if let Some(index) = self.routes.get(route) {
+            return *index;
+        }
+        let index = self.queues.len();
+        self.routes.insert(route.clone(), index);
+        self.queues.push(Queue {
+            route: route.clone(),
+            waiting: VecDeque::new(),
+            named: Vec::new(),
+            unfiltered: Vec::new(),
+        });
+        let mut ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.introduce(id, index);
+        }
+        index
+    }
+
+    /// Lets a stream take from a route if its filters allow.
+    fn introduce(&mut self, id: StreamId, index: RouteIndex) {
+        let queue = &mut self.queues[index];
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        match &stream.info.filters {
+            None => queue.unfiltered.push(id),
+            Some(filters) if filters.accepts(&queue.route) => queue.named.push(id),
+            Some(_) => return,
+        }
+        stream.routes[queue.route.kind as usize].push(index);
+    }
+}
+
+fn has_room(stream: &Stream, kind: WorkKind) -> bool {
+    stream.open[kind as usize].len() < stream.info.limits[kind as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(name: &str, version: &str) -> Route {
+        Route { kind: WorkKind::Orchestration, name: name.into(), version: version.into() }
+    }
+
+    fn info(worker: &str, limit: usize, names: Option<&[(&str, &[&str])]>) -> StreamInfo {
+        let filters = names.map(|names| {
+            let list = names.iter().map(|(name, versions)| NameFilter {
+                name: (*name).into(),
+                versions: versions.iter().map(|v| (*v).into()).collect(),
+            });
+            Filters([list.collect(), Vec::new(), Vec::new()])
+        });
+        StreamInfo { worker: worker.into(), limits: [limit; 3], filters, extended: false, history_streaming: false }
+    }
+
+    fn episode(id: &str) -> Work {
+        Work::Episode(InstanceId::trusted(id))
+    }
+
+    fn drain(dispatcher: &mut Dispatcher, attempt: &mut u64) -> Vec<(u64, String)> {
+        let mut got = Vec::new();
+        while let Some((stream, work)) = dispatcher.next(|_, _| true) {
+            *attempt += 1;
+            dispatcher.occupy(stream, WorkKind::Orchestration, *attempt, work.clone());
+            if let Work::Episode(id) = work {
+                got.push((stream.0, id.to_string()));
+            }
+        }
+        got
+    }
+
+    #[test]
+    fn work_that_nobody_accepts_waits_and_blocks_nobody() {
+        let mut d = Dispatcher::default();
+        let mut attempt = 0;
+        d.connect(StreamId(1), info("w", 10, Some(&[("known", &[])])));
+        d.enqueue(&route("unknown", ""), episode("a"));
+        d.enqueue(&route("known", "2"), episode("b"));
+        assert_eq!(drain(&mut d, &mut attempt), [(1, "b".to_owned())]);
+        assert!(!d.is_served(&route("unknown", "")));
+        assert_eq!(d.unserved().count(), 1);
+        d.connect(StreamId(2), info("v", 10, None));
+        assert_eq!(drain(&mut d, &mut attempt), [(2, "a".to_owned())]);
+    }
+
+    #[test]
+    fn limits_hold_and_room_is_used_at_once() {
+        let mut d = Dispatcher::default();
+        let mut attempt = 0;
+        d.connect(StreamId(1), info("w", 2, None));
+        for id in ["a", "b", "c", "d"] {
+            d.enqueue(&route("o", ""), episode(id));
+        }
+        assert_eq!(drain(&mut d, &mut attempt).len(), 2);
+        d.release(1);
+        assert_eq!(drain(&mut d, &mut attempt), [(1, "c".to_owned())]);
+        d.release(1);
+        assert!(drain(&mut d, &mut attempt).is_empty(), "an attempt is released once");
+    }
+
+    #[test]
+    fn versions_match_exactly_and_an_absent_one_is_the_empty_one() {
+        let mut d = Dispatcher::default();
+        d.connect(StreamId(1), info("w", 9, Some(&[("o", &["1.0", ""])])));
+        assert!(d.is_served(&route("o", "1.0")) && d.is_served(&route("o", "")) && !d.is_served(&route("o", "2.0")));
+    }
+
+    #[test]
+    fn a_worker_that_names_the_orchestrator_goes_before_one_that_takes_all() {
+        let mut d = Dispatcher::default();
+        d.connect(StreamId(1), info("all", 100, None));
+        d.connect(StreamId(2), info("named", 1, Some(&[("o", &[])])));
+        assert_eq!(d.place(&route("o", ""), None, None), Some(StreamId(2)));
+        d.occupy(StreamId(2), WorkKind::Orchestration, 1, episode("x"));
+        assert_eq!(d.place(&route("o", ""), None, None), None, "it waits for the worker that knows it");
+        assert_eq!(d.disconnect(StreamId(2)), [(1, episode("x"))]);
+        assert_eq!(d.place(&route("o", ""), None, None), Some(StreamId(1)));
+    }
+
+    #[test]
+    fn the_warm_worker_is_preferred_and_the_one_that_gave_back_avoided() {
+        let mut d = Dispatcher::default();
+        d.connect(StreamId(1), info("a", 5, None));
+        d.connect(StreamId(2), info("b", 9, None));
+        assert_eq!(d.place(&route("o", ""), Some("a"), None), Some(StreamId(1)));
+        assert_eq!(d.place(&route("o", ""), None, None), Some(StreamId(2)));
+        assert_eq!(d.place(&route("o", ""), Some("b"), Some(StreamId(2))), Some(StreamId(1)));
+        d.disconnect(StreamId(1));
+        assert_eq!(d.place(&route("o", ""), None, Some(StreamId(2))), Some(StreamId(2)));
+    }
+
+    #[test]
+    fn routes_take_turns() {
+        let mut d = Dispatcher::default();
+        let mut attempt = 0;
+        for n in 0..4 {
+            d.enqueue(&route("busy", ""), episode(&format!("busy{n}")));
+        }
+        d.enqueue(&route("rare", ""), episode("rare"));
+        d.connect(StreamId(1), info("w", 3, None));
+        let got = drain(&mut d, &mut attempt);
+        assert!(got.contains(&(1, "rare".to_owned())), "{got:?}");
+    }
+}

@@ -1,0 +1,161 @@
+//! What comes into the core and what goes out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use durawasm_proto::durabletask as pb;
+
+use super::dispatch::{Route, StreamInfo};
+use super::ids::{BatchSeq, InstanceId, Position, RequestId, RunId, StreamId};
+use super::record::{InstanceRecord, Parked, Status};
+use super::token::Token;
+
+/// What a client says of an instance that it starts.
+#[derive(Clone, Debug)]
+pub struct StartRequest {
+    /// The id.
+    pub instance: InstanceId,
+    /// The id was made for this call, so it cannot exist.
+    pub fresh: bool,
+    /// The execution's id; None: the core makes one.
+    pub execution: Option<String>,
+    /// The orchestrator.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// Its input.
+    pub input: Option<String>,
+    /// Not before this time.
+    pub scheduled_start: Option<super::time::Timestamp>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// The caller's trace context.
+    pub trace: Option<pb::TraceContext>,
+    /// Statuses of an existing instance that allow to replace it. None: no policy was given, so nothing is replaced.
+    pub replaceable: Option<Vec<Status>>,
+}
+
+/// What happens to the core. Time comes beside it.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A client starts an instance.
+    Start(RequestId, Box<StartRequest>),
+    /// A client raises an external event: name and payload.
+    Raise(RequestId, InstanceId, String, Option<String>),
+    /// A client wants an instance to end: output, and whether its children shall end too.
+    Terminate(RequestId, InstanceId, Option<String>, bool),
+    /// A client wants an instance held: the reason.
+    Suspend(RequestId, InstanceId, Option<String>),
+    /// A client wants an instance to go on: the reason.
+    Resume(RequestId, InstanceId, Option<String>),
+    /// A client asks what an instance waits for.
+    Describe(RequestId, InstanceId),
+    /// A worker's stream is there.
+    Connect(StreamId, StreamInfo),
+    /// A worker's stream is gone.
+    Disconnect(StreamId),
+    /// A worker answers an episode.
+    CompleteEpisode(RequestId, Token, Box<pb::OrchestratorResponse>),
+    /// A worker answers an activity.
+    CompleteActivity(RequestId, Token, Box<ActivityOutcome>),
+    /// A worker gives an item back, perhaps saying why.
+    Abandon(RequestId, Token, Option<Box<Parked>>),
+    /// Time has passed.
+    Tick,
+}
+
+/// How an activity ended: with a result or with a failure.
+pub type ActivityOutcome = Result<Option<String>, pb::TaskFailureDetails>;
+
+/// What a call is answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// It is done, and on disk.
+    Done,
+    /// The instance was started, and that is on disk.
+    Started(InstanceId),
+    /// The answer came too late, or twice: it was ignored, and that is fine.
+    Void,
+    /// What an instance waits for.
+    Described(Option<Box<Description>>),
+}
+
+/// What the core knows of an instance beyond what the store shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// Its row.
+    pub record: InstanceRecord,
+    /// Timers that are set.
+    pub open_timers: usize,
+    /// What a worker would have to run for the instance to go on, if none is connected that does.
+    pub unserved: Option<Route>,
+    /// The worker that has its current episode.
+    pub worker: Option<Arc<str>>,
+}
+
+/// Why a call is refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such instance.
+    #[error("there is no instance `{0}` in this task hub")]
+    NotFound(InstanceId),
+    /// The id is taken.
+    #[error("instance `{0}` exists already ({1}); choose another id, or give a reuse policy that allows to replace it")]
+    AlreadyExists(InstanceId, &'static str),
+    /// The request makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something is over a limit.
+    #[error("{0}")]
+    TooLarge(String),
+    /// What the store holds of the instance is damaged.
+    #[error("what the store holds of instance `{0}` is damaged: {1}")]
+    Damaged(InstanceId, String),
+}
+
+/// An episode to send to a worker.
+#[derive(Clone, Debug)]
+pub struct EpisodeItem {
+    /// What the answer must carry.
+    pub token: Token,
+    /// The execution's id on the wire.
+    pub execution: String,
+    /// The execution's number in the store, to read the past from.
+    pub run: RunId,
+    /// How many events are in the past, all of them on disk when this is sent.
+    pub past: Position,
+    /// Their encoded size.
+    pub past_bytes: u64,
+    /// Whether the past may be left out: the worker had the last turn.
+    pub warm: bool,
+    /// The token of the last committed turn; for workers that understand it.
+    pub base: Option<Token>,
+    /// The new events: `orchestratorStarted` first.
+    pub new_events: Vec<pb::HistoryEvent>,
+    /// The worker's own trace context.
+    pub trace: Option<pb::OrchestrationTraceContext>,
+}
+
+/// What the core wants done outside. Each effect names the batch that must be on disk first.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Answer a call.
+    Reply(RequestId, Result<Reply, Refusal>),
+    /// Send an episode to a worker.
+    SendEpisode(StreamId, Box<EpisodeItem>),
+    /// Send an activity to a worker.
+    SendActivity(StreamId, Token, Arc<pb::ActivityRequest>),
+    /// An instance changed in a way that somebody may be waiting for: it began, ended, was replaced, or its history grew.
+    Changed(InstanceId),
+    /// Something that an operator should know.
+    Warn(String),
+}
+
+/// An effect and the batch that must be on disk before it.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The batch. 0: nothing to wait for.
+    pub after: BatchSeq,
+    /// The effect.
+    pub effect: Effect,
+}

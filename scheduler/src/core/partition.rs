@@ -1,0 +1,386 @@
+//! A partition: the instances that it owns, their timers, and the work that waits.
+//!
+//! [`Partition::handle`] is the only way in. It changes memory, fills the current [`Batch`], and lists [`Pending`] effects, each
+//! with the batch that must be on disk first. What happens per kind of input is in the sibling modules `clients`, `workers`, `turn`
+//! and `delivery`; this one holds what they share.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use super::batch::Batch;
+use super::delivery::Delivery;
+use super::dispatch::{Dispatcher, Ticket, Work};
+use super::ids::{BatchSeq, ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RequestId, RunId};
+use super::instance::{Instance, Turn};
+use super::message::{Effect, Input, Pending, Refusal, Reply};
+use super::record::{InboxEntry, LoadedInstance, StoredEvent, TimerRecord};
+use super::time::Timestamp;
+use super::timers::Timers;
+use super::token::{Token, WorkKind};
+
+/// Where the core finds instances that are not in memory: the committed state of the store.
+pub trait Lookup {
+    /// Reads an instance.
+    ///
+    /// # Errors
+    /// A text for people if what is stored is damaged.
+    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String>;
+}
+
+/// Bounds that an operator may set.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The longest input, output, event payload or custom status in bytes.
+    pub payload_bytes: usize,
+    /// How many new events one episode brings at most…
+    pub new_events: usize,
+    /// …and about how many bytes.
+    pub new_event_bytes: usize,
+    /// How many idle instances stay in memory.
+    pub idle_instances: usize,
+    /// How long an activity waits for its worker to come back before it is sent to another one.
+    pub activity_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            payload_bytes: 1 << 20,
+            new_events: 4_000,
+            new_event_bytes: 2 << 20,
+            idle_instances: 20_000,
+            activity_grace: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What a partition must know before it can start.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The task hub.
+    pub hub: String,
+    /// This opening of the store.
+    pub incarnation: Incarnation,
+    /// Random: makes the ids of executions unique beyond this store.
+    pub salt: u64,
+}
+
+/// The state machine of a partition. See the module's text.
+pub struct Partition {
+    pub(super) identity: Identity,
+    pub(super) limits: Limits,
+    pub(super) instances: HashMap<InstanceId, Instance>,
+    pub(super) timers: Timers,
+    pub(super) dispatcher: Dispatcher,
+    /// Work that a worker gave back or lost, until it is queued again.
+    pub(super) delayed: BTreeMap<(Timestamp, Ticket), Work>,
+    /// Parked instances, to be tried again when a worker connects.
+    pub(super) parked: BTreeSet<InstanceId>,
+    /// Messages between instances that are still to be delivered within this input.
+    pub(super) deliveries: VecDeque<Delivery>,
+    /// The batch that is being filled.
+    pub(super) batch: Batch,
+    pub(super) batch_seq: BatchSeq,
+    pub(super) effects: Vec<Pending>,
+    pub(super) now: Timestamp,
+    /// Instances that this input changed.
+    pub(super) touched: Vec<InstanceId>,
+    counter: u64,
+    attempts: u64,
+    delays: Ticket,
+    stamps: u64,
+    /// Ended instances, to be let go when their last batch is on disk.
+    ended: VecDeque<(BatchSeq, InstanceId, u64)>,
+    /// Idle instances in the order of their last use.
+    idle: VecDeque<(InstanceId, u64)>,
+    committed: BatchSeq,
+}
+
+impl Partition {
+    /// A partition that goes on from what a store recovered. The effects of the first inputs include the work that was open.
+    #[must_use]
+    pub fn recover(
+        identity: Identity,
+        limits: Limits,
+        now: Timestamp,
+        active: Vec<LoadedInstance>,
+        timers: Vec<TimerRecord>,
+    ) -> Self {
+        let mut partition = Self {
+            identity,
+            limits,
+            instances: HashMap::new(),
+            timers: Timers::default(),
+            dispatcher: Dispatcher::default(),
+            delayed: BTreeMap::new(),
+            parked: BTreeSet::new(),
+            deliveries: VecDeque::new(),
+            batch: Batch::default(),
+            batch_seq: BatchSeq(1),
+            effects: Vec::new(),
+            now,
+            touched: Vec::new(),
+            counter: 0,
+            attempts: 0,
+            delays: 0,
+            stamps: 0,
+            ended: VecDeque::new(),
+            idle: VecDeque::new(),
+            committed: BatchSeq(0),
+        };
+        for timer in timers {
+            partition.timers.insert(timer);
+        }
+        for loaded in active {
+            partition.admit(loaded);
+        }
+        partition
+    }
+
+    /// Takes in one input at time `now`. A `now` before an earlier one counts as that one.
+    pub fn handle(&mut self, input: Input, now: Timestamp, lookup: &dyn Lookup) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Start(request, start) => {
+                let answer = self.start(*start, lookup);
+                self.reply(request, answer);
+            }
+            Input::Raise(request, id, name, input) => {
+                let answer = self.raise(&id, name, input, lookup);
+                self.reply(request, answer);
+            }
+            Input::Terminate(request, id, output, recurse) => {
+                let answer = self.terminate(&id, output, recurse, lookup);
+                self.reply(request, answer);
+            }
+            Input::Suspend(request, id, reason) => {
+                let answer = self.suspend(&id, reason, lookup);
+                self.reply(request, answer);
+            }
+            Input::Resume(request, id, reason) => {
+                let answer = self.resume(&id, reason, lookup);
+                self.reply(request, answer);
+            }
+            Input::Describe(request, id) => {
+                let answer = self.describe(&id, lookup);
+                self.reply(request, answer);
+            }
+            Input::Connect(stream, info) => self.connect(stream, info),
+            Input::Disconnect(stream) => self.disconnect(stream),
+            Input::CompleteEpisode(request, token, response) => {
+                let answer = self.complete_episode(&token, *response);
+                self.reply(request, answer);
+            }
+            Input::CompleteActivity(request, token, outcome) => {
+                let answer = self.complete_activity(&token, *outcome);
+                self.reply(request, answer);
+            }
+            Input::Abandon(request, token, parked) => {
+                let answer = self.abandon(&token, parked.map(|p| *p));
+                self.reply(request, answer);
+            }
+            Input::Tick => self.tick(lookup),
+        }
+        self.settle_all(lookup);
+        self.hand_out();
+    }
+
+    /// When [`Input::Tick`] is wanted next.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        let delayed = self.delayed.first_key_value().map(|((at, _), _)| *at);
+        [self.timers.next_due(), delayed].into_iter().flatten().min()
+    }
+
+    /// The batch that was filled, if there is something in it. Later changes go into the next one.
+    pub fn take_batch(&mut self) -> Option<(BatchSeq, Batch)> {
+        if self.batch.is_empty() {
+            return None;
+        }
+        let seq = self.batch_seq;
+        self.batch_seq = BatchSeq(seq.0 + 1);
+        Some((seq, std::mem::take(&mut self.batch)))
+    }
+
+    /// Whether the batch that is being filled is empty.
+    #[must_use]
+    pub fn has_nothing_to_write(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// The number of the batch that is being filled.
+    #[must_use]
+    pub fn current_batch(&self) -> BatchSeq {
+        self.batch_seq
+    }
+
+    /// Effects since the last call.
+    pub fn take_effects(&mut self) -> Vec<Pending> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// All batches up to this one are on disk: memory that the store can give back may go.
+    pub fn committed(&mut self, seq: BatchSeq) {
+        self.committed = seq;
+        while let Some((batch, id, stamp)) = self.ended.front() {
+            if *batch > seq {
+                break;
+            }
+            if self.instances.get(id).is_some_and(|i| i.stamp == *stamp) {
+                self.instances.remove(id);
+            }
+            self.ended.pop_front();
+        }
+        while self.idle.len() > self.limits.idle_instances {
+            let Some((id, stamp)) = self.idle.pop_front() else { break };
+            match self.instances.get(&id) {
+                Some(instance) if instance.stamp == stamp => {
+                    if instance.last_batch > seq {
+                        self.idle.push_front((id, stamp));
+                        break;
+                    }
+                    self.instances.remove(&id);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// How many instances are in memory.
+    #[must_use]
+    pub fn resident(&self) -> usize {
+        self.instances.len()
+    }
+
+    // ---- what the sibling modules share -------------------------------------------------------------------------------
+
+    pub(super) fn effect(&mut self, after: BatchSeq, effect: Effect) {
+        self.effects.push(Pending { after, effect });
+    }
+
+    fn reply(&mut self, request: RequestId, answer: Result<Reply, Refusal>) {
+        // A refusal too tells of a state, so it waits for that state to be on disk.
+        self.effect(self.batch_seq, Effect::Reply(request, answer));
+    }
+
+    /// An instance, from memory or from the store.
+    pub(super) fn find(&mut self, id: &InstanceId, lookup: &dyn Lookup) -> Result<Option<&mut Instance>, Refusal> {
+        if !self.instances.contains_key(id) {
+            match lookup.load(id) {
+                Ok(None) => return Ok(None),
+                Ok(Some(loaded)) => self.admit(loaded),
+                Err(why) => return Err(Refusal::Damaged(id.clone(), why)),
+            }
+        }
+        Ok(self.instances.get_mut(id))
+    }
+
+    fn admit(&mut self, loaded: LoadedInstance) {
+        let id = loaded.record.id.clone();
+        let mut instance = Instance::new(loaded.record, loaded.inbox);
+        instance.derive_open(&loaded.history);
+        if instance.record.parked.is_some() {
+            self.parked.insert(id.clone());
+        }
+        let positions: Vec<Position> = instance.activities.keys().copied().collect();
+        self.instances.insert(id.clone(), instance);
+        for position in positions {
+            self.offer_activity(&id, position, None);
+        }
+        self.touched.push(id);
+    }
+
+    pub(super) fn new_key(&mut self) -> InstanceKey {
+        InstanceKey(self.count())
+    }
+
+    pub(super) fn new_run(&mut self) -> (RunId, ExecutionId) {
+        let run = RunId(self.count());
+        (run, ExecutionId::new(&format!("{:016x}{:016x}", self.identity.salt, run.0)))
+    }
+
+    fn count(&mut self) -> u64 {
+        self.counter += 1;
+        assert!(self.counter < 1 << 32, "a process has started 2^32 executions: restart it to get a new incarnation");
+        self.identity.incarnation.0 << 32 | self.counter
+    }
+
+    pub(super) fn new_token(&mut self, kind: WorkKind, instance: &Instance, position: Position) -> Token {
+        self.attempts += 1;
+        Token {
+            kind,
+            hub: self.identity.hub.clone(),
+            instance: instance.record.id.clone(),
+            run: instance.record.run,
+            position,
+            attempt: self.attempts,
+            incarnation: self.identity.incarnation,
+        }
+    }
+
+    /// Holds work back for a while; the ticket says for which stay.
+    pub(super) fn delay(&mut self, work: Work, wait: Duration) -> Ticket {
+        self.delays += 1;
+        self.delayed.insert((self.now.after(wait), self.delays), work);
+        self.delays
+    }
+
+    /// Puts an event into an instance's inbox.
+    pub(super) fn push_inbox(
+        batch: &mut Batch,
+        instance: &mut Instance,
+        event: durawasm_proto::durabletask::HistoryEvent,
+        answers: Option<Position>,
+    ) {
+        let record = &mut instance.record;
+        let entry = InboxEntry { seq: record.inbox_next, stored: StoredEvent { event, answers } };
+        record.inbox_next += 1;
+        record.inbox_len += 1;
+        batch.put_inbox(record.key, entry.clone());
+        instance.inbox.push_back(entry);
+    }
+
+    /// After an input: writes the rows of the instances that it changed, gives those a turn that want one, and marks those
+    /// that rest.
+    fn settle_all(&mut self, lookup: &dyn Lookup) {
+        loop {
+            while let Some(delivery) = self.deliveries.pop_front() {
+                self.deliver(delivery, lookup);
+            }
+            let Some(id) = self.touched.pop() else { break };
+            self.settle(&id);
+        }
+    }
+
+    fn settle(&mut self, id: &InstanceId) {
+        self.end_unserved(id);
+        let now = self.now;
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        self.stamps += 1;
+        instance.stamp = self.stamps;
+        if instance.wants_turn(now) {
+            self.offer_episode(id);
+        } else if instance.is_at_rest() {
+            if instance.record.status.is_terminal() {
+                self.ended.push_back((instance.last_batch, id.clone(), instance.stamp));
+            } else {
+                self.idle.push_back((id.clone(), instance.stamp));
+            }
+        }
+    }
+
+    /// Writes an instance's row with the current batch and remembers to look at it after the input.
+    pub(super) fn save(&mut self, id: &InstanceId) {
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.record.updated_at = self.now;
+            instance.last_batch = self.batch_seq;
+            self.batch.put_instance(&instance.record);
+        }
+        self.touched.push(id.clone());
+    }
+
+    /// Whether `turn` is a stay in the queue with this ticket.
+    pub(super) fn is_queued(instance: &Instance, ticket: Ticket) -> bool {
+        matches!(instance.turn, Turn::Queued(t) if t == ticket)
+    }
+}

@@ -1,0 +1,553 @@
+//! Turns: an episode goes to a worker, and its answer becomes history.
+
+use std::collections::BTreeMap;
+
+use durawasm_proto::durabletask as pb;
+use pb::history_event::EventType;
+use pb::orchestrator_action::OrchestratorActionType as Action;
+use prost::Message as _;
+
+use super::delivery::Delivery;
+use super::dispatch::Work;
+use super::events;
+use super::ids::{InstanceId, Position, StreamId};
+use super::instance::{Episode, Instance, Turn, open_activity};
+use super::message::{Effect, EpisodeItem, Refusal, Reply, StartRequest};
+use super::partition::Partition;
+use super::record::{InboxEntry, ParentLink, Status, StoredEvent, TimerRecord, TurnId};
+use super::token::{Token, WorkKind};
+
+/// Parts of one answer that are kept at most, so that a worker cannot fill the memory.
+const MAX_CHUNKS: usize = 4_096;
+
+/// What is written at the end of an execution.
+struct Ending {
+    status: Status,
+    result: Option<String>,
+    failure: Option<pb::TaskFailureDetails>,
+    action_id: i32,
+}
+
+impl Partition {
+    /// Sends an instance's next episode to a worker with room, or queues it.
+    pub(super) fn offer_episode(&mut self, id: &InstanceId) {
+        let Some(instance) = self.instances.get(id) else { return };
+        let route = instance.route();
+        match self.dispatcher.place(&route, instance.worker.as_deref(), instance.avoid) {
+            Some(stream) => self.send_episode(stream, id),
+            None => {
+                let ticket = self.dispatcher.enqueue(&route, Work::Episode(id.clone()));
+                if let Some(instance) = self.instances.get_mut(id) {
+                    instance.turn = Turn::Queued(ticket);
+                }
+            }
+        }
+    }
+
+    pub(super) fn send_episode(&mut self, stream: StreamId, id: &InstanceId) {
+        let Some(info) = self.dispatcher.stream(stream).cloned() else { return };
+        let Some(mut instance) = self.instances.remove(id) else { return };
+        let record = &instance.record;
+        let started_at = self.now.max(record.last_episode_at.next());
+        let token = self.new_token(WorkKind::Orchestration, &instance, 0);
+        let mut new_events = vec![events::orchestrator_started(started_at)];
+        let mut bytes = 0;
+        for entry in instance.inbox.iter().take(self.limits.new_events) {
+            bytes += entry.stored.event.encoded_len();
+            if bytes > self.limits.new_event_bytes && new_events.len() > 1 {
+                break;
+            }
+            new_events.push(entry.stored.event.clone());
+        }
+        let warm = info.extended && instance.worker.as_deref() == Some(&*info.worker) && !instance.wants_history;
+        let base = instance.record.base.map(|turn| Token {
+            kind: WorkKind::Orchestration,
+            attempt: turn.attempt,
+            incarnation: turn.incarnation,
+            ..token.clone()
+        });
+        instance.turn = Turn::Sent(Episode {
+            stream,
+            attempt: token.attempt,
+            started_at,
+            taken: new_events.len() - 1,
+            chunks: BTreeMap::new(),
+        });
+        instance.worker = Some(info.worker.clone());
+        self.dispatcher.occupy(stream, WorkKind::Orchestration, token.attempt, Work::Episode(id.clone()));
+        let item = EpisodeItem {
+            token,
+            execution: instance.record.execution.as_str().into(),
+            run: instance.record.run,
+            past: instance.record.history_len,
+            past_bytes: instance.record.history_bytes,
+            warm,
+            base: base.filter(|_| info.extended),
+            new_events,
+            trace: instance.record.trace.clone(),
+        };
+        // All of its past is on disk by then; the new events may still be on their way there, because the answer can only be
+        // written behind them.
+        self.effect(instance.history_batch, Effect::SendEpisode(stream, Box::new(item)));
+        self.instances.insert(id.clone(), instance);
+    }
+
+    pub(super) fn complete_episode(
+        &mut self,
+        token: &Token,
+        mut response: pb::OrchestratorResponse,
+    ) -> Result<Reply, Refusal> {
+        let current = |instance: &Instance| match &instance.turn {
+            Turn::Sent(e) => e.attempt == token.attempt && token.incarnation == self.identity.incarnation,
+            _ => false,
+        };
+        let Some(instance) = self.instances.get_mut(&token.instance).filter(|i| current(i)) else {
+            self.release(token);
+            return Ok(Reply::Void);
+        };
+        if response.is_partial {
+            let Turn::Sent(episode) = &mut instance.turn else { return Ok(Reply::Void) };
+            if episode.chunks.len() >= MAX_CHUNKS {
+                self.give_back(token);
+                return Err(Refusal::TooLarge(format!("an answer has at most {MAX_CHUNKS} parts")));
+            }
+            episode.chunks.insert(response.chunk_index.unwrap_or(0), response);
+            return Ok(Reply::Done);
+        }
+        if response.requires_history {
+            instance.wants_history = true;
+            instance.turn = Turn::Idle;
+            self.release(token);
+            self.touched.push(token.instance.clone());
+            return Ok(Reply::Done);
+        }
+        if let Err(why) = self.check_response(token, &response) {
+            self.give_back(token);
+            return Err(why);
+        }
+        self.release(token);
+        let Some(mut instance) = self.instances.remove(&token.instance) else { return Ok(Reply::Void) };
+        let Turn::Sent(mut episode) = std::mem::replace(&mut instance.turn, Turn::Idle) else { return Ok(Reply::Void) };
+        join_chunks(&mut episode, &mut response);
+        self.commit_turn(instance, episode, response);
+        Ok(Reply::Done)
+    }
+
+    fn give_back(&mut self, token: &Token) {
+        self.release(token);
+        self.take_back_episode(&token.instance, token.attempt, None, false);
+    }
+
+    /// Refuses an answer that makes no sense. Ids of actions may repeat and leave gaps: that is not an error.
+    fn check_response(&self, token: &Token, response: &pb::OrchestratorResponse) -> Result<(), Refusal> {
+        let id = &token.instance;
+        if !response.instance_id.is_empty() && response.instance_id != id.as_str() {
+            let text = format!("the token is of instance `{id}`, the answer of `{}`", response.instance_id);
+            return Err(Refusal::Invalid(text));
+        }
+        for action in &response.actions {
+            match &action.orchestrator_action_type {
+                None => return Err(Refusal::Invalid(format!("action {} of `{id}` has no type", action.id))),
+                Some(Action::RewindOrchestration(_)) => {
+                    let text = format!("`{id}` answers with a rewind that nobody asked for");
+                    return Err(Refusal::Invalid(text));
+                }
+                Some(_) => {}
+            }
+        }
+        let ends =
+            |a: &&pb::OrchestratorAction| matches!(a.orchestrator_action_type, Some(Action::CompleteOrchestration(_)));
+        if response.actions.iter().filter(ends).count() > 1 {
+            return Err(Refusal::Invalid(format!("`{id}` answers with two completions")));
+        }
+        Ok(())
+    }
+
+    /// Why an execution cannot go on with what its code decided, if so: then it fails.
+    fn impossible(&self, response: &pb::OrchestratorResponse) -> Option<pb::TaskFailureDetails> {
+        let too_large = |what: &str, payload: &Option<String>| match self.check_payload(what, payload.as_deref()) {
+            Err(Refusal::TooLarge(text)) => Some(events::failure("PayloadTooLarge", text, true)),
+            _ => None,
+        };
+        let action = |action: &pb::OrchestratorAction| match action.orchestrator_action_type.as_ref()? {
+            Action::ScheduleTask(a) => too_large(&format!("the input of activity `{}`", a.name), &a.input),
+            Action::CreateSubOrchestration(a) => too_large(&format!("the input of child `{}`", a.name), &a.input),
+            Action::SendEvent(a) => too_large(&format!("the event `{}`", a.name), &a.data),
+            Action::CompleteOrchestration(a) => too_large("the output", &a.result),
+            Action::SendEntityMessage(_) => {
+                let text = "this scheduler does not run entities yet: use an orchestration or an activity instead";
+                Some(events::failure("NotSupported", text.into(), true))
+            }
+            _ => None,
+        };
+        too_large("the custom status", &response.custom_status).or_else(|| response.actions.iter().find_map(action))
+    }
+
+    /// One transaction: new events and actions become history, and everything that follows from them.
+    fn commit_turn(&mut self, mut instance: Instance, episode: Episode, mut response: pb::OrchestratorResponse) {
+        if let Some(failure) = self.impossible(&response) {
+            let completion = pb::CompleteOrchestrationAction {
+                orchestration_status: pb::OrchestrationStatus::Failed.into(),
+                failure_details: Some(failure),
+                ..Default::default()
+            };
+            let action = Action::CompleteOrchestration(completion);
+            response.actions = vec![pb::OrchestratorAction { id: -1, orchestrator_action_type: Some(action) }];
+            response.custom_status = None;
+        }
+        let processed = response.num_events_processed.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(0));
+        let consumed = processed.saturating_sub(1).min(episode.taken);
+        let mut history = vec![StoredEvent { event: events::orchestrator_started(episode.started_at), answers: None }];
+        self.consume(&mut instance, consumed, &mut history);
+        let recurse =
+            history.iter().any(|e| matches!(&e.event.event_type, Some(EventType::ExecutionTerminated(t)) if t.recurse));
+
+        let record = &mut instance.record;
+        record.last_episode_at = episode.started_at;
+        record.base = Some(TurnId { incarnation: self.identity.incarnation, attempt: episode.attempt });
+        record.parked = None;
+        if record.status == Status::Pending {
+            record.status = Status::Running;
+        }
+        record.trace = response.orchestration_trace_context;
+        instance.returns = 0;
+        instance.avoid = None;
+        instance.wants_history = false;
+        self.parked.remove(&instance.record.id);
+
+        let mut completion = None;
+        let continues = response.actions.iter().any(is_continue_as_new);
+        for action in response.actions {
+            let Some(kind) = action.orchestrator_action_type else { continue };
+            if let Action::CompleteOrchestration(complete) = kind {
+                completion = Some((action.id, complete));
+            } else if !continues || outlives(&kind) {
+                self.act(&mut instance, &mut history, action.id, kind);
+            }
+        }
+        let id = instance.record.id.clone();
+        match completion {
+            Some((_, complete)) if continues => {
+                self.continue_as_new(&mut instance, complete, response.custom_status);
+            }
+            Some((action_id, complete)) => {
+                instance.record.custom_status = response.custom_status;
+                let status = pb::OrchestrationStatus::try_from(complete.orchestration_status).ok();
+                let ending = Ending {
+                    // A status that is not an end, or unknown, is the worker's mistake; the user sees it as a failure.
+                    status: status.and_then(Status::from_wire).filter(|s| s.is_terminal()).unwrap_or(Status::Failed),
+                    result: complete.result,
+                    failure: complete.failure_details,
+                    action_id,
+                };
+                self.end(&mut instance, history, ending, recurse);
+            }
+            None => {
+                instance.record.custom_status = response.custom_status;
+                self.append(&mut instance, history);
+            }
+        }
+        self.effect(self.batch_seq, Effect::Changed(id.clone()));
+        let calls: Vec<Position> = new_calls(&instance);
+        self.instances.insert(id.clone(), instance);
+        for position in calls {
+            self.offer_activity(&id, position, None);
+        }
+        self.save(&id);
+    }
+
+    /// Moves events from the inbox's front to the history.
+    fn consume(&mut self, instance: &mut Instance, count: usize, history: &mut Vec<StoredEvent>) {
+        for InboxEntry { seq, stored } in instance.inbox.drain(..count) {
+            self.batch.delete_inbox(instance.record.key, seq);
+            history.push(stored);
+        }
+        instance.record.inbox_len = instance.inbox.len() as u64;
+    }
+
+    fn append(&mut self, instance: &mut Instance, history: Vec<StoredEvent>) {
+        let record = &mut instance.record;
+        let first = record.history_len;
+        record.history_len += history.len() as u64;
+        record.history_bytes += history.iter().map(|e| e.event.encoded_len() as u64).sum::<u64>();
+        self.batch.append(record.run, first, history);
+        instance.history_batch = self.batch_seq;
+    }
+
+    /// One action: its history event, and its effect.
+    fn act(&mut self, instance: &mut Instance, history: &mut Vec<StoredEvent>, action_id: i32, action: Action) {
+        let now = self.now;
+        let position = instance.record.history_len + history.len() as u64;
+        let event_type = match action {
+            Action::ScheduleTask(task) => {
+                let scheduled = pb::TaskScheduledEvent {
+                    name: task.name,
+                    version: task.version,
+                    input: task.input,
+                    parent_trace_context: task.parent_trace_context,
+                    tags: task.tags,
+                };
+                let open = open_activity(&instance.record, action_id, &scheduled);
+                instance.activities.insert(position, open);
+                instance.record.open_activities += 1;
+                EventType::TaskScheduled(scheduled)
+            }
+            Action::CreateTimer(timer) => {
+                let due = timer.fire_at.map_or(now, Into::into);
+                let record = TimerRecord {
+                    run: instance.record.run,
+                    position,
+                    due,
+                    timer_id: action_id,
+                    instance: instance.record.id.clone(),
+                };
+                self.batch.put_timer(record.clone());
+                self.timers.insert(record);
+                EventType::TimerCreated(pb::TimerCreatedEvent { fire_at: Some(due.into()) })
+            }
+            Action::CreateSubOrchestration(child) => self.create_child(instance, position, action_id, child),
+            Action::SendEvent(send) => {
+                let target = send.instance.map(|i| i.instance_id).unwrap_or_default();
+                if let Ok(id) = InstanceId::parse(&target) {
+                    self.deliveries.push_back(Delivery::Event(id, send.name.clone(), send.data.clone()));
+                }
+                EventType::EventSent(pb::EventSentEvent { instance_id: target, name: send.name, input: send.data })
+            }
+            Action::TerminateOrchestration(terminate) => {
+                if let Ok(id) = InstanceId::parse(&terminate.instance_id) {
+                    self.deliveries.push_back(Delivery::Terminate(id, terminate.reason, terminate.recurse));
+                }
+                return;
+            }
+            Action::CompleteOrchestration(_) | Action::SendEntityMessage(_) | Action::RewindOrchestration(_) => return,
+        };
+        history.push(StoredEvent { event: events::event(action_id, now, event_type), answers: None });
+    }
+
+    fn create_child(
+        &mut self,
+        instance: &mut Instance,
+        position: Position,
+        action_id: i32,
+        child: pb::CreateSubOrchestrationAction,
+    ) -> EventType {
+        let record = &mut instance.record;
+        let id = match child.instance_id.is_empty() {
+            true => format!("{}:{action_id:04x}", record.id),
+            false => child.instance_id,
+        };
+        let link = ParentLink {
+            instance: record.id.clone(),
+            run: record.run,
+            position,
+            info: pb::ParentInstanceInfo {
+                task_scheduled_id: action_id,
+                name: Some(record.name.clone()),
+                version: record.version.clone(),
+                orchestration_instance: Some(pb::OrchestrationInstance {
+                    instance_id: record.id.as_str().into(),
+                    execution_id: Some(record.execution.as_str().into()),
+                }),
+            },
+        };
+        let parsed = InstanceId::parse(&id).map_err(|e| e.to_string()).and_then(|parsed| match parsed.is_entity() {
+            true => Err(format!("`{parsed}`: ids that begin with `@` belong to entities")),
+            false => Ok(parsed),
+        });
+        record.open_children += 1;
+        match parsed {
+            Ok(parsed) => {
+                instance.children.insert(position, parsed.clone());
+                let start = StartRequest {
+                    instance: parsed,
+                    fresh: false,
+                    execution: None,
+                    name: child.name.clone(),
+                    version: child.version.clone(),
+                    input: child.input.clone(),
+                    scheduled_start: None,
+                    tags: child.tags.clone().into_iter().collect(),
+                    trace: child.parent_trace_context.clone(),
+                    replaceable: None,
+                };
+                self.deliveries.push_back(Delivery::StartChild(Box::new(start), Box::new(link)));
+            }
+            Err(why) => {
+                instance.children.insert(position, InstanceId::trusted(&id));
+                let failure = events::failure("InvalidInstanceId", why, true);
+                self.deliveries.push_back(Delivery::ChildEnded(Box::new(link), Err(failure)));
+            }
+        }
+        EventType::SubOrchestrationInstanceCreated(pb::SubOrchestrationInstanceCreatedEvent {
+            instance_id: id,
+            name: child.name,
+            version: child.version,
+            input: child.input,
+            parent_trace_context: child.parent_trace_context,
+            tags: child.tags,
+        })
+    }
+
+    /// Ends an execution: the last event, the status, and everybody who waits for it.
+    fn end(&mut self, instance: &mut Instance, mut history: Vec<StoredEvent>, ending: Ending, recurse: bool) {
+        let now = self.now;
+        let Ending { status, result, failure, action_id } = ending;
+        if status == Status::Terminated && recurse {
+            for child in instance.children.values() {
+                self.deliveries.push_back(Delivery::Terminate(child.clone(), result.clone(), true));
+            }
+        }
+        let outcome = match (status, &failure) {
+            (Status::Completed, _) => Ok(result.clone()),
+            (_, Some(failure)) => Err(failure.clone()),
+            (_, None) => {
+                let word = status.to_wire().as_str_name().trim_start_matches("ORCHESTRATION_STATUS_").to_lowercase();
+                let text = format!("instance `{}` was {word}", instance.record.id);
+                Err(events::failure(if status == Status::Failed { "Failed" } else { "Terminated" }, text, false))
+            }
+        };
+        self.tell_parent(instance, outcome);
+        let event = events::execution_completed(action_id, now, status.to_wire(), result, failure);
+        history.push(StoredEvent { event, answers: None });
+        self.append(instance, history);
+        let record = &mut instance.record;
+        record.status = status;
+        record.completed_at = Some(now);
+        record.open_children = 0;
+        record.inbox_len = 0;
+        record.parked = None;
+        instance.children.clear();
+        for entry in instance.inbox.drain(..) {
+            self.batch.delete_inbox(record.key, entry.seq);
+        }
+        let run = record.run;
+        self.parked.remove(&instance.record.id);
+        self.drop_timers(run);
+    }
+
+    /// The next generation: same instance, new execution, empty history.
+    fn continue_as_new(
+        &mut self,
+        instance: &mut Instance,
+        complete: pb::CompleteOrchestrationAction,
+        custom_status: Option<String>,
+    ) {
+        let now = self.now;
+        let old = instance.record.run;
+        self.timers.remove_run(old);
+        self.batch.drop_run(old);
+        let (run, execution) = self.new_run();
+        let record = &mut instance.record;
+        record.run = run;
+        record.execution = execution;
+        record.version = complete.new_version.or_else(|| record.version.take());
+        if !complete.tags.is_empty() {
+            record.tags = complete.tags.into_iter().collect();
+        }
+        record.custom_status = custom_status.or_else(|| record.custom_status.take());
+        record.scheduled_start = None;
+        record.trace = None;
+        record.base = None;
+        record.history_len = 0;
+        record.history_bytes = 0;
+        record.open_activities = 0;
+        record.open_children = 0;
+        instance.activities.clear();
+        instance.children.clear();
+        let started = pb::ExecutionStartedEvent {
+            name: record.name.clone(),
+            version: record.version.clone(),
+            input: complete.result,
+            orchestration_instance: Some(pb::OrchestrationInstance {
+                instance_id: record.id.as_str().into(),
+                execution_id: Some(record.execution.as_str().into()),
+            }),
+            parent_instance: record.parent.as_ref().map(|p| p.info.clone()),
+            scheduled_start_timestamp: None,
+            parent_trace_context: None,
+            orchestration_span_id: None,
+            tags: record.tags.clone().into_iter().collect(),
+        };
+        // What arrived meanwhile comes after what was carried over. Results for the old execution are void.
+        let late: Vec<InboxEntry> = instance.inbox.drain(..).collect();
+        instance.record.inbox_len = 0;
+        let event = events::event(events::NO_ACTION, now, EventType::ExecutionStarted(Box::new(started)));
+        Self::push_inbox(&mut self.batch, instance, event, None);
+        for mut carried in complete.carryover_events {
+            carried.timestamp = carried.timestamp.or(Some(now.into()));
+            carried.event_id = events::NO_ACTION;
+            Self::push_inbox(&mut self.batch, instance, carried, None);
+        }
+        for entry in late {
+            self.batch.delete_inbox(instance.record.key, entry.seq);
+            if entry.stored.answers.is_none() {
+                Self::push_inbox(&mut self.batch, instance, entry.stored.event, None);
+            }
+        }
+    }
+
+    /// Ends an instance that somebody asked to end and that no connected worker can run.
+    pub(super) fn end_unserved(&mut self, id: &InstanceId) {
+        let Some(instance) = self.instances.get(id) else { return };
+        let waits = !matches!(instance.turn, Turn::Sent(_)) && !instance.record.status.is_terminal();
+        if !waits || !instance.is_terminating() || self.dispatcher.is_served(&instance.route()) {
+            return;
+        }
+        let Some(mut instance) = self.instances.remove(id) else { return };
+        instance.turn = Turn::Idle;
+        let started_at = self.now.max(instance.record.last_episode_at.next());
+        instance.record.last_episode_at = started_at;
+        let mut history = vec![StoredEvent { event: events::orchestrator_started(started_at), answers: None }];
+        let all = instance.inbox.len();
+        self.consume(&mut instance, all, &mut history);
+        let terminated = history.iter().find_map(|e| match &e.event.event_type {
+            Some(EventType::ExecutionTerminated(t)) => Some(t.clone()),
+            _ => None,
+        });
+        let (result, recurse) = terminated.map_or((None, false), |t| (t.input, t.recurse));
+        let ending = Ending { status: Status::Terminated, result, failure: None, action_id: events::NO_ACTION };
+        self.end(&mut instance, history, ending, recurse);
+        self.instances.insert(id.clone(), instance);
+        self.effect(self.batch_seq, Effect::Changed(id.clone()));
+        self.save(id);
+    }
+}
+
+fn is_continue_as_new(action: &pb::OrchestratorAction) -> bool {
+    matches!(&action.orchestrator_action_type, Some(Action::CompleteOrchestration(c))
+        if c.orchestration_status() == pb::OrchestrationStatus::ContinuedAsNew)
+}
+
+/// Whether an action still has an effect when the execution continues as new: what could only answer the old one has none.
+fn outlives(action: &Action) -> bool {
+    matches!(action, Action::SendEvent(_) | Action::TerminateOrchestration(_) | Action::SendEntityMessage(_))
+}
+
+/// Activities that were called in this turn and are not on their way yet.
+fn new_calls(instance: &Instance) -> Vec<Position> {
+    let unsent = |stay| matches!(stay, super::instance::Stay::Delayed(0));
+    let all = instance.activities.iter().rev();
+    let mut calls: Vec<Position> = all.take_while(|(_, open)| unsent(open.stay)).map(|(at, _)| *at).collect();
+    calls.reverse();
+    calls
+}
+
+/// Puts the parts of an answer together, in the order of their indexes. What counts for the whole stands in the first.
+fn join_chunks(episode: &mut Episode, last: &mut pb::OrchestratorResponse) {
+    if episode.chunks.is_empty() {
+        return;
+    }
+    let mut actions = Vec::new();
+    let mut first = true;
+    for (_, mut chunk) in std::mem::take(&mut episode.chunks) {
+        actions.append(&mut chunk.actions);
+        if first {
+            last.num_events_processed = chunk.num_events_processed;
+            last.orchestration_trace_context =
+                chunk.orchestration_trace_context.or(last.orchestration_trace_context.take());
+            first = false;
+        }
+    }
+    actions.append(&mut last.actions);
+    last.actions = actions;
+}
