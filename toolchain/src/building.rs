@@ -1,0 +1,121 @@
+//! Compiles guests with cargo.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::command::Step;
+use crate::{Progress, Result, TARGET, Toolchain, absolute};
+
+/// What to compile.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The folder of the package's or workspace's `Cargo.toml`.
+    pub manifest_dir: PathBuf,
+    /// These packages of the workspace; all its default members if empty.
+    pub packages: Vec<String>,
+    /// Where cargo works and leaves the components. Guests that share it share what they have in common; above all the
+    /// standard library, if the toolchain has to compile it. None: cargo's own choice.
+    pub target_dir: Option<PathBuf>,
+}
+
+impl BuildRequest {
+    /// All packages of a folder.
+    pub fn new(manifest_dir: impl Into<PathBuf>) -> Self {
+        Self { manifest_dir: manifest_dir.into(), packages: Vec::new(), target_dir: None }
+    }
+
+    /// One more package.
+    #[must_use]
+    pub fn package(mut self, name: impl Into<String>) -> Self {
+        self.packages.push(name.into());
+        self
+    }
+
+    /// Where cargo works.
+    #[must_use]
+    pub fn target_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.target_dir = Some(folder.into());
+        self
+    }
+}
+
+/// What an outer cargo, or the user's configuration of native builds, may have set and what must not reach the guests' build.
+const NOT_FOR_GUESTS: [&str; 8] = [
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_MAKEFLAGS",
+    "CARGO_TARGET_DIR",
+    "RUSTC",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTFLAGS",
+];
+
+pub(crate) fn build(
+    toolchain: &Toolchain,
+    request: &BuildRequest,
+    progress: &mut dyn Progress,
+) -> Result<Vec<PathBuf>> {
+    let what = match request.packages.as_slice() {
+        [] => format!("the guests in {}", request.manifest_dir.display()),
+        packages => packages.join(", "),
+    };
+    progress.step(&format!("compiling {what} with {}", toolchain.description()));
+    let name = format!("compiling {what}");
+    let step = Step { name: &name, remedy: "see what the compiler says above" };
+
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    for variable in NOT_FOR_GUESTS {
+        command.env_remove(variable);
+    }
+    command.current_dir(&request.manifest_dir);
+    command.args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+    for package in &request.packages {
+        command.args(["--package", package]);
+    }
+    if let Some(folder) = &request.target_dir {
+        command.arg("--target-dir").arg(absolute(folder, &name)?);
+    }
+    if let Toolchain::Packages(packages) = toolchain {
+        packages.configure(&mut command)?;
+    }
+    let components = components(&step.run(&mut command, progress)?);
+    if components.is_empty() {
+        let problem = "it made no component: a guest's Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`";
+        return Err(step.failed(problem));
+    }
+    Ok(components)
+}
+
+/// The `.wasm` files of the libraries among cargo's messages, in cargo's order.
+fn components(messages: &[String]) -> Vec<PathBuf> {
+    let messages = messages.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let artifacts = messages.filter(|message| {
+        let is_library =
+            || message["target"]["crate_types"].as_array().is_some_and(|types| types.contains(&"cdylib".into()));
+        message["reason"] == "compiler-artifact" && is_library()
+    });
+    let files = artifacts.flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default());
+    files.filter_map(|file| file.as_str().filter(|file| file.ends_with(".wasm")).map(PathBuf::from)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_are_the_wasm_files_of_cdylibs() {
+        let messages = [
+            r#"{"reason":"compiler-artifact","target":{"crate_types":["lib"]},"filenames":["/t/libserde.rlib"]}"#,
+            r#"{"reason":"compiler-artifact","target":{"crate_types":["cdylib"]},"filenames":["/t/a.wasm","/t/a.d"]}"#,
+            r#"{"reason":"build-finished","success":true}"#,
+            "not json",
+        ];
+        let messages: Vec<_> = messages.iter().map(|line| (*line).to_owned()).collect();
+        assert_eq!(components(&messages), [PathBuf::from("/t/a.wasm")]);
+    }
+}
