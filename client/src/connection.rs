@@ -60,7 +60,7 @@ impl Connection {
     }
 
     pub(crate) async fn open(&self) -> Result<Services, Error> {
-        let invalid = |what: &str| Error::new(ErrorKind::Invalid, what.to_owned());
+        let invalid = |what: &str| Error::new(ErrorKind::InvalidConnection, what.to_owned());
         let hub = MetadataValue::try_from(&self.hub)
             .ok()
             .filter(|_| !self.hub.is_empty())

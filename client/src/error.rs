@@ -15,6 +15,8 @@ pub enum ErrorKind {
     UnknownHub,
     /// The instance id is taken.
     AlreadyExists,
+    /// What the connection was to be made with is wrong: its address, hub or token.
+    InvalidConnection,
     /// An argument is wrong.
     Invalid,
     /// The instance is not in a status that allows the call.
@@ -42,6 +44,7 @@ impl ErrorKind {
             ErrorKind::NotFound => Code::InstanceNotFound,
             ErrorKind::UnknownHub => Code::UnknownHub,
             ErrorKind::AlreadyExists => Code::InstanceExists,
+            ErrorKind::InvalidConnection => Code::Usage,
             ErrorKind::Invalid | ErrorKind::Refused => Code::Refused,
             ErrorKind::TooLarge => Code::PayloadTooLarge,
             ErrorKind::Unavailable => Code::SchedulerUnreachable,

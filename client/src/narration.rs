@@ -92,11 +92,16 @@ impl Narrator {
 }
 
 fn with(payload: &Option<Payload>) -> String {
-    payload.as_ref().map(|payload| format!(" with {}", short(payload.as_str()))).unwrap_or_default()
+    shown(payload).map(|text| format!(" with {text}")).unwrap_or_default()
 }
 
 fn giving(payload: &Option<Payload>) -> String {
-    payload.as_ref().map(|payload| format!(": {}", short(payload.as_str()))).unwrap_or_default()
+    shown(payload).map(|text| format!(": {text}")).unwrap_or_default()
+}
+
+/// Some SDKs send an empty text where there is no payload.
+fn shown(payload: &Option<Payload>) -> Option<String> {
+    payload.as_ref().map(Payload::as_str).filter(|text| !text.is_empty()).map(short)
 }
 
 fn because(reason: &Option<String>) -> String {

@@ -42,6 +42,9 @@ enum Goal {
 /// A server may limit a wait of its own accord; this is how long to hold back before asking again.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How long one call asks the server to hold it. Every call states a deadline, since some servers fail without one.
+const LONGEST_CALL: Duration = Duration::from_secs(300);
+
 impl Client {
     /// Waits until an instance has begun.
     pub async fn wait_for_start(&self, id: &InstanceId, wait: &Wait) -> Result<Instance, Error> {
@@ -60,13 +63,10 @@ impl Client {
         let mut last_contact = begun;
         loop {
             let asked = Instant::now();
-            let answer = match deadline {
-                None => self.ask(id, wait, goal, None).await,
-                Some(deadline) => match timeout_at(deadline, self.ask(id, wait, goal, Some(deadline))).await {
-                    Ok(answer) => answer,
-                    Err(_) => return Err(self.timed_out(id, wait, goal)),
-                },
-            };
+            let until = asked + LONGEST_CALL;
+            let until = deadline.map_or(until, |deadline| deadline.min(until));
+            let answer = timeout_at(until, self.ask(id, wait, goal, until)).await;
+            let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("the call was held to its end")));
             let error = match answer {
                 Ok(answer) => {
                     return convert::instance_from_answer(answer.into_inner()).ok_or_else(|| self.no_such_instance(id));
@@ -95,12 +95,10 @@ impl Client {
         id: &InstanceId,
         wait: &Wait,
         goal: Goal,
-        deadline: Option<Instant>,
+        until: Instant,
     ) -> Result<Response<wire::GetInstanceResponse>, Status> {
         let mut request = Request::new(self.query(id, wait.payloads));
-        if let Some(deadline) = deadline {
-            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-        }
+        request.set_timeout(until.saturating_duration_since(Instant::now()));
         let mut tasks = self.services().tasks;
         match goal {
             Goal::Start => tasks.wait_for_instance_start(request).await,

@@ -159,6 +159,8 @@ codes! {
     Refused = "DW0032", Usage;
     /// The command needs a yes.
     ConfirmationNeeded = "DW0033", Confirmation;
+    /// The operating system refused what the program needs.
+    SystemRefused = "DW0034", Server;
 }
 
 impl fmt::Display for Code {

@@ -1,0 +1,113 @@
+//! The command line: its commands, and the options that commands share. Options of one command are in its module.
+
+use clap::{Args, Parser, Subcommand};
+use durawasm_client::{Client, Connection, DEFAULT_ADDRESS, DEFAULT_HUB, InstanceId};
+use durawasm_errors::CodedError;
+
+use crate::commands::{errors, history, raise_event, start, status, terminate, wait};
+
+/// Durable orchestrations as WebAssembly components.
+#[derive(Parser)]
+#[command(name = "durawasm", version, propagate_version = false, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 ok, 1 the orchestration failed, 2 usage, 3 confirmation needed, 4 not found, \
+                        5 network, 6 credentials, 7 timed out, 8 server.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+/// How a command speaks.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct OutputArguments {
+    /// Print JSON, one document a line, instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Answer yes to every question.
+    #[arg(long, short, global = true)]
+    pub(crate) yes: bool,
+    /// Never ask; end with exit code 3 where a confirmation is needed.
+    #[arg(long, global = true)]
+    pub(crate) non_interactive: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start an orchestration.
+    Start(start::Arguments),
+    /// Show an instance, and what it waits for.
+    Status(status::Arguments),
+    /// Wait until an instance has ended, and print its output.
+    Wait(wait::Arguments),
+    /// Show what has happened to an instance.
+    History(history::Arguments),
+    /// Send an external event to an instance.
+    RaiseEvent(raise_event::Arguments),
+    /// End an instance.
+    Terminate(terminate::Arguments),
+    /// Explain an error code, or list all.
+    Errors(errors::Arguments),
+}
+
+/// Which scheduler a command talks to.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConnectionArguments {
+    /// The scheduler's address.
+    #[arg(long, env = "DURAWASM_SCHEDULER", default_value = DEFAULT_ADDRESS, value_name = "URI")]
+    pub(crate) scheduler: String,
+    /// The task hub.
+    #[arg(long, env = "DURAWASM_HUB", default_value = DEFAULT_HUB, value_name = "NAME")]
+    pub(crate) hub: String,
+    /// The bearer token that tells the scheduler who calls.
+    #[arg(long, env = "DURAWASM_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+}
+
+impl ConnectionArguments {
+    pub(crate) async fn connect(&self) -> Result<Client, CodedError> {
+        let connection = Connection::to(&self.scheduler).hub(&self.hub).token(self.token.clone());
+        Ok(Client::connect(connection).await?)
+    }
+
+    /// The options that lead another command to the same place; empty where the defaults do.
+    pub(crate) fn repeated(&self) -> String {
+        let mut options = String::new();
+        let chosen = |name: &str| std::env::var(name).ok();
+        if self.scheduler != chosen("DURAWASM_SCHEDULER").unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()) {
+            options.push_str(&format!(" --scheduler {}", self.scheduler));
+        }
+        if self.hub != chosen("DURAWASM_HUB").unwrap_or_else(|| DEFAULT_HUB.to_owned()) {
+            options.push_str(&format!(" --hub {}", self.hub));
+        }
+        options
+    }
+}
+
+/// The instance that a command is about, and where it is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct InstanceArguments {
+    /// The instance's id.
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+impl InstanceArguments {
+    pub(crate) fn id(&self) -> Result<InstanceId, CodedError> {
+        Ok(InstanceId::new(&self.id)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

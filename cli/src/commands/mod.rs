@@ -1,0 +1,25 @@
+//! The commands: one module each, with its options and its `run`.
+
+pub(crate) mod errors;
+pub(crate) mod history;
+pub(crate) mod raise_event;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod terminate;
+pub(crate) mod wait;
+
+use durawasm_errors::CodedError;
+
+use crate::{arguments::Command, console::Console};
+
+pub(crate) async fn run(command: Command, console: &Console) -> Result<(), CodedError> {
+    match command {
+        Command::Start(arguments) => start::run(arguments, console).await,
+        Command::Status(arguments) => status::run(arguments, console).await,
+        Command::Wait(arguments) => wait::run(arguments, console).await,
+        Command::History(arguments) => history::run(arguments, console).await,
+        Command::RaiseEvent(arguments) => raise_event::run(arguments, console).await,
+        Command::Terminate(arguments) => terminate::run(arguments, console).await,
+        Command::Errors(arguments) => errors::run(arguments, console),
+    }
+}

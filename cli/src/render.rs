@@ -1,0 +1,187 @@
+//! Instances and events as text for people.
+
+use std::time::SystemTime;
+
+use anstyle::Style;
+use durawasm_client::{Description, Failure, HistoryEvent, Instance, Narrator, Parked, Status};
+use durawasm_errors::Code;
+
+use crate::console::{BAD, DIM, GOOD, STRONG, WARN, styled};
+
+/// An instance as a block of names and values.
+pub(crate) fn description(description: &Description) -> String {
+    let instance = &description.instance;
+    let mut block = Block::new(styled(STRONG, &instance.id));
+    let version = instance.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+    block.line("orchestrator", format!("{}{version}", instance.name));
+    block.line("status", styled(style(instance.status), instance.status));
+    if let Some(details) = &description.details {
+        if let Some(parked) = &details.parked {
+            self::parked(&mut block, parked);
+        } else if let Some(waiting) = &details.waiting_for {
+            block.line("waits for", styled(WARN, waiting));
+        }
+        if let Some(worker) = &details.worker {
+            block.line("runs on", worker);
+        }
+        let open = [
+            (details.open_activities, "activity", "activities"),
+            (details.open_timers, "timer", "timers"),
+            (details.open_children, "sub-orchestration", "sub-orchestrations"),
+            (details.inbox_events, "event to deliver", "events to deliver"),
+        ];
+        let open: Vec<String> = open
+            .into_iter()
+            .filter(|(count, ..)| *count > 0)
+            .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+            .collect();
+        if !open.is_empty() {
+            block.line("open", open.join(", "));
+        }
+        block.line("history", format!("{} events, {} bytes", details.history_events, details.history_bytes));
+    }
+    times(&mut block, instance);
+    if let Some(parent) = &instance.parent {
+        block.line("parent", parent);
+    }
+    for (name, value) in &instance.tags {
+        block.line("tag", format!("{name}={value}"));
+    }
+    let payloads =
+        [("input", &instance.input), ("custom status", &instance.custom_status), ("output", &instance.output)];
+    for (name, payload) in payloads {
+        if let Some(payload) = payload {
+            block.line(name, payload);
+        }
+    }
+    if let Some(failure) = &instance.failure {
+        self::failure(&mut block, failure);
+    }
+    block.text
+}
+
+/// Why an instance does not go on, to follow its id in a sentence.
+pub(crate) fn blocked(description: &Description) -> Option<String> {
+    let details = description.details.as_ref()?;
+    match (&details.parked, &details.waiting_for) {
+        (Some(parked), _) => Some(format!("is parked ({}): {} {}", parked_code(parked), parked.message, parked.advice)),
+        (None, Some(waiting)) => Some(format!("waits for {waiting}")),
+        (None, None) => None,
+    }
+}
+
+/// The error code of a parked instance.
+pub(crate) fn parked_code(parked: &Parked) -> Code {
+    match parked.reason.as_str() {
+        "divergence" => Code::ParkedDivergence,
+        "deadline" => Code::ParkedDeadline,
+        "memory" | "fuel" | "stack" => Code::ParkedLimit,
+        "no-version" => Code::ParkedVersion,
+        _ => Code::ParkedContract,
+    }
+}
+
+/// An event as a line: place, time, what happened.
+pub(crate) fn event_line(event: &HistoryEvent, narrator: &mut Narrator) -> String {
+    let time = event.timestamp.map(|time| humantime::format_rfc3339_millis(time).to_string());
+    let time = styled(DIM, format_args!("{:24}", time.as_deref().unwrap_or("-")));
+    format!("{:>6}  {time}  {}", event.position, narrator.tell(event))
+}
+
+/// A text as one word of a shell.
+pub(crate) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+fn style(status: Status) -> Style {
+    match status {
+        Status::Completed => GOOD,
+        Status::Failed | Status::Terminated | Status::Canceled => BAD,
+        Status::Suspended => WARN,
+        Status::Pending | Status::Running | Status::ContinuedAsNew => STRONG,
+    }
+}
+
+fn parked(block: &mut Block, parked: &Parked) {
+    block.line("parked", styled(BAD, format!("{} ({})", parked.reason, parked_code(parked))));
+    block.line("", &parked.message);
+    if !parked.component.is_empty() {
+        block.line("", format!("in {}, tried {} times", parked.component, parked.attempts));
+    }
+    if let Some(since) = parked.since {
+        block.line("", format!("since {}", moment(since)));
+    }
+    if !parked.advice.is_empty() {
+        block.line("", &parked.advice);
+    }
+}
+
+fn times(block: &mut Block, instance: &Instance) {
+    let times = [
+        ("created", instance.created_at),
+        ("not before", instance.scheduled_at),
+        ("updated", instance.updated_at),
+        ("ended", instance.completed_at),
+    ];
+    for (name, time) in times {
+        if let Some(time) = time {
+            block.line(name, moment(time));
+        }
+    }
+}
+
+fn failure(block: &mut Block, failure: &Failure) {
+    for (depth, failure) in failure.chain().enumerate() {
+        block.line(if depth == 0 { "failure" } else { "caused by" }, styled(BAD, failure));
+        if let Some(stack) = &failure.stack {
+            block.line("", styled(DIM, stack.trim_end()));
+        }
+    }
+}
+
+/// A point in time, and how far it is from now.
+fn moment(time: SystemTime) -> String {
+    let text = humantime::format_rfc3339_millis(time);
+    let seconds = |duration: std::time::Duration| std::time::Duration::from_secs(duration.as_secs());
+    match SystemTime::now().duration_since(time) {
+        Ok(ago) if ago.as_secs() > 0 => format!("{text} ({} ago)", humantime::format_duration(seconds(ago))),
+        Ok(_) => format!("{text} (now)"),
+        Err(ahead) => format!("{text} (in {})", humantime::format_duration(seconds(ahead.duration()))),
+    }
+}
+
+/// Names and values in two columns under a title.
+struct Block {
+    text: String,
+}
+
+impl Block {
+    const NAMES: usize = 14;
+
+    fn new(title: String) -> Block {
+        Block { text: title }
+    }
+
+    fn line(&mut self, name: &str, value: impl ToString) {
+        let value = value.to_string().replace('\n', &format!("\n{:width$}", "", width = Block::NAMES + 3));
+        let name = format!("{name:width$}", width = Block::NAMES);
+        self.text.push_str(&format!("\n  {} {value}", styled(DIM, name)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_quoted_for_the_shell_where_it_must_be() {
+        assert_eq!(quoted("order-17"), "order-17");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}
