@@ -7,7 +7,7 @@ use super::dispatch::Route;
 use super::events;
 use super::ids::{ExecutionId, InstanceId, RunId};
 use super::instance::{Instance, Turn};
-use super::message::{Description, Effect, Refusal, Reply, StartRequest};
+use super::message::{Change, Description, Effect, Refusal, Reply, StartRequest};
 use super::partition::{Lookup, Partition};
 use super::record::{InstanceRecord, ParentLink, Status, TimerRecord};
 
@@ -56,7 +56,7 @@ impl Partition {
         self.timers.remove_run(old.record.run);
         self.batch.drop_instance(old.record.key, old.record.run);
         self.parked.remove(id);
-        self.effect(self.batch_seq, Effect::Changed(id.clone()));
+        self.effect(self.batch_seq, Effect::Changed(id.clone(), Change::Over));
     }
 
     /// Makes a new instance. Nothing of that id is there.
@@ -124,7 +124,7 @@ impl Partition {
         }
         self.instances.insert(start.instance.clone(), instance);
         self.save(&start.instance);
-        self.effect(self.batch_seq, Effect::Changed(start.instance));
+        self.effect(self.batch_seq, Effect::Changed(start.instance, Change::Progress));
     }
 
     pub(super) fn raise(
@@ -191,7 +191,7 @@ impl Partition {
             instance.turn = Turn::Idle;
         }
         let answer = self.post(id, events::event(events::NO_ACTION, now, event_type), lookup);
-        self.effect(self.batch_seq, Effect::Changed(id.clone()));
+        self.effect(self.batch_seq, Effect::Changed(id.clone(), Change::Progress));
         answer
     }
 

@@ -145,8 +145,8 @@ pub enum Effect {
     SendEpisode(StreamId, Box<EpisodeItem>),
     /// Send an activity to a worker.
     SendActivity(StreamId, Token, Arc<pb::ActivityRequest>),
-    /// An instance changed in a way that somebody may be waiting for: it began, ended, was replaced, or its history grew.
-    Changed(InstanceId),
+    /// An instance changed in a way that somebody may be waiting for.
+    Changed(InstanceId, Change),
     /// Something that an operator should know.
     Warn(String),
 }
@@ -158,4 +158,13 @@ pub struct Pending {
     pub after: BatchSeq,
     /// The effect.
     pub effect: Effect,
+}
+
+/// How an instance changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// It was accepted, held or resumed, or its history grew.
+    Progress,
+    /// It ended, or was taken away: nobody need wait for it any longer.
+    Over,
 }

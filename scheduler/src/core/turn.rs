@@ -12,7 +12,7 @@ use super::dispatch::Work;
 use super::events;
 use super::ids::{InstanceId, Position, StreamId};
 use super::instance::{Episode, Instance, Turn, open_activity};
-use super::message::{Effect, EpisodeItem, Refusal, Reply, StartRequest};
+use super::message::{Change, Effect, EpisodeItem, Refusal, Reply, StartRequest};
 use super::partition::Partition;
 use super::record::{InboxEntry, ParentLink, Status, StoredEvent, TimerRecord, TurnId};
 use super::token::{Token, WorkKind};
@@ -247,7 +247,8 @@ impl Partition {
                 self.append(&mut instance, history);
             }
         }
-        self.effect(self.batch_seq, Effect::Changed(id.clone()));
+        let change = if instance.record.status.is_terminal() { Change::Over } else { Change::Progress };
+        self.effect(self.batch_seq, Effect::Changed(id.clone(), change));
         let calls: Vec<Position> = new_calls(&instance);
         self.instances.insert(id.clone(), instance);
         for position in calls {
@@ -508,7 +509,7 @@ impl Partition {
         let ending = Ending { status: Status::Terminated, result, failure: None, action_id: events::NO_ACTION };
         self.end(&mut instance, history, ending, recurse);
         self.instances.insert(id.clone(), instance);
-        self.effect(self.batch_seq, Effect::Changed(id.clone()));
+        self.effect(self.batch_seq, Effect::Changed(id.clone(), Change::Over));
         self.save(id);
     }
 }
