@@ -2,3 +2,5 @@
 
 pub mod abi;
 pub mod orchestration;
+pub mod registry;
+pub mod sandbox;

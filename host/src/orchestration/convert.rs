@@ -36,9 +36,7 @@ fn kind(event: EventType) -> EventKind {
         | EventType::EntityOperationCalled(_)
         | EventType::EntityLockRequested(_)
         | EventType::EntityUnlockSent(_) => recorded(RecordedKind::EntityMessage, String::new()),
-        EventType::TaskCompleted(event) => {
-            resolved(RecordedKind::Activity, event.task_scheduled_id, Ok(event.result))
-        }
+        EventType::TaskCompleted(event) => resolved(RecordedKind::Activity, event.task_scheduled_id, Ok(event.result)),
         EventType::TaskFailed(event) => {
             resolved(RecordedKind::Activity, event.task_scheduled_id, Err(failures(event.failure_details)))
         }
@@ -296,7 +294,9 @@ mod tests {
         let list = vec![failure("outer"), failure("middle"), failure("root")];
         let wire = failure_details(list.clone());
         assert_eq!(wire.as_ref().unwrap().error_message, "outer");
-        assert!(wire.as_ref().unwrap().inner_failure.as_ref().unwrap().inner_failure.as_ref().unwrap().is_non_retriable);
+        assert!(
+            wire.as_ref().unwrap().inner_failure.as_ref().unwrap().inner_failure.as_ref().unwrap().is_non_retriable
+        );
         assert_eq!(failures(wire), list);
     }
 
@@ -313,7 +313,8 @@ mod tests {
 
     #[test]
     fn the_default_version_of_the_next_generation_is_stated() {
-        let next = Completion { next_version: Some(NextVersion::Default), ..Completion::new(Status::ContinuedAsNew, None) };
+        let next =
+            Completion { next_version: Some(NextVersion::Default), ..Completion::new(Status::ContinuedAsNew, None) };
         assert_eq!(completion(next, &|| Some("2.0.0".to_owned())).new_version.as_deref(), Some("2.0.0"));
     }
 }

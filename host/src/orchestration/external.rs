@@ -65,7 +65,9 @@ impl ExternalEvents {
     pub(super) fn raise(&mut self, event: Raised) -> Option<(OpId, Raised)> {
         let key = event.name.to_lowercase();
         let entry = self.names.entry(key).or_default();
-        if entry.buffer.is_empty() && let Some(op) = entry.waiters.pop_first() {
+        if entry.buffer.is_empty()
+            && let Some(op) = entry.waiters.pop_first()
+        {
             self.forget(op);
             return Some((op, event));
         }

@@ -27,6 +27,8 @@ impl Park {
     }
 }
 
+impl std::error::Error for Park {}
+
 impl fmt::Display for Park {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}); {}", self.message, self.reason.word(), self.advice)

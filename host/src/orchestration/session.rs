@@ -140,10 +140,7 @@ impl<G: Guest> Session<G> {
             Err(Stop::Park(park)) => return Err(park),
             Err(Stop::Fail(failure)) => {
                 self.batch.clear();
-                self.complete(Completion {
-                    failures: vec![*failure],
-                    ..Completion::new(Status::Failed, None)
-                });
+                self.complete(Completion { failures: vec![*failure], ..Completion::new(Status::Failed, None) });
             }
         }
         Ok(self.turn())
@@ -261,7 +258,11 @@ impl<G: Guest> Session<G> {
 
     fn start(&mut self, started: ExecutionStarted) -> Result<(), Stop> {
         let broken = |message: &str| {
-            Park::new(ParkReason::History, message, "the scheduler sent a history that no execution can have: report it")
+            Park::new(
+                ParkReason::History,
+                message,
+                "the scheduler sent a history that no execution can have: report it",
+            )
         };
         let Some(first_episode) = self.first_episode else {
             return Err(broken("the history does not begin with orchestratorStarted").into());
@@ -406,7 +407,9 @@ impl<G: Guest> Session<G> {
             }
             Command::Cancel(op) => {
                 if !self.ledger.knows(op) {
-                    return Err(Park::contract(format!("the guest cancelled op {op}, which it has never issued")).into());
+                    return Err(
+                        Park::contract(format!("the guest cancelled op {op}, which it has never issued")).into()
+                    );
                 }
                 if !self.external.cancel(op) {
                     self.ledger.close(op);
@@ -444,7 +447,9 @@ impl<G: Guest> Session<G> {
             }
             Command::Complete(Err(failures)) => {
                 if failures.is_empty() {
-                    return Err(Park::contract("the guest failed without saying why: the list of failures is empty").into());
+                    return Err(
+                        Park::contract("the guest failed without saying why: the list of failures is empty").into()
+                    );
                 }
                 self.complete(Completion { failures, ..Completion::new(Status::Failed, None) });
             }

@@ -1,0 +1,149 @@
+//! Measures what a session costs, without any network: `cargo run --release -p durawasm-host --example measure -- COMPONENT.wasm`.
+//!
+//! The component is expected to offer the orchestrator `hello_cities` (five activities in a row).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use durawasm_host::orchestration::{
+    Decision, EventKind, ExecutionStarted, HistoryEvent, Limits, Recorded, Session, Time, Turn,
+};
+use durawasm_host::registry::LoadedComponent;
+use durawasm_host::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
+
+fn event(time: &mut Time, id: i32, kind: EventKind) -> HistoryEvent {
+    time.nanos += 1_000;
+    HistoryEvent { id, time: *time, kind }
+}
+
+/// What the history records of a turn.
+fn records(time: &mut Time, turn: &Turn) -> Vec<HistoryEvent> {
+    turn.actions
+        .iter()
+        .filter_map(|action| {
+            let kind = action.decision.kind()?;
+            let recorded = Recorded { kind, name: action.decision.name().to_owned() };
+            Some(event(time, action.id, EventKind::Recorded(recorded)))
+        })
+        .collect()
+}
+
+/// The events of the next episode: all activities of a turn answer.
+fn results(time: &mut Time, turn: &Turn) -> Vec<HistoryEvent> {
+    let mut events = vec![event(time, -1, EventKind::EpisodeStarted)];
+    for action in &turn.actions {
+        if let Decision::Activity { .. } = action.decision {
+            let kind = EventKind::Resolved {
+                of: durawasm_host::orchestration::RecordedKind::Activity,
+                action: action.id,
+                outcome: Ok(Some("\"Hello, Tokyo!\"".to_owned())),
+            };
+            events.push(event(time, -1, kind));
+        }
+    }
+    events
+}
+
+fn begin(time: &mut Time, name: &str, input: &str) -> Vec<HistoryEvent> {
+    let started = ExecutionStarted { name: name.to_owned(), input: Some(input.to_owned()), ..Default::default() };
+    vec![event(time, -1, EventKind::EpisodeStarted), event(time, -1, EventKind::ExecutionStarted(Box::new(started)))]
+}
+
+struct Bench {
+    component: LoadedComponent,
+}
+
+impl Bench {
+    fn session(&self, id: &str) -> Result<Session<Orchestrator>, Box<dyn std::error::Error>> {
+        let code = self.component.orchestrator_code().ok_or("the component has no orchestrators")?;
+        let guest = Orchestrator::new(Arc::clone(code));
+        Ok(Session::new(guest, id, Arc::clone(self.component.program()), Limits::default()))
+    }
+
+    /// Runs an orchestration to its end and returns its history.
+    fn run(&self, id: &str, name: &str, input: &str) -> Result<Vec<HistoryEvent>, Box<dyn std::error::Error>> {
+        let mut time = Time { seconds: 1_700_000_000, nanos: 0 };
+        let mut session = self.session(id)?;
+        let mut new = begin(&mut time, name, input);
+        let mut history = Vec::new();
+        loop {
+            let turn = session.apply([], new.clone())?;
+            history.extend(new);
+            history.extend(records(&mut time, &turn));
+            if turn.ended {
+                return Ok(history);
+            }
+            new = results(&mut time, &turn);
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().ok_or("which component?")?;
+    let name = arguments.next().unwrap_or_else(|| "hello_cities".to_owned());
+    let input = arguments.next().unwrap_or_else(|| "null".to_owned());
+    let bytes = std::fs::read(path)?;
+    let engines = Engines::new()?;
+    let begun = Instant::now();
+    let component = LoadedComponent::load(&bytes, &engines, &CodeCache::none(), SandboxLimits::default())?;
+    println!("load (compile for both sandboxes, link, describe): {:?}", begun.elapsed());
+    println!(
+        "component {} {}: orchestrators {:?}, activities {:?}",
+        component.name(),
+        component.version(),
+        component.orchestrators(),
+        component.activities()
+    );
+    let bench = Bench { component };
+    let history = bench.run("warm-up", &name, &input)?;
+    println!("history of {name}: {} events", history.len());
+
+    let mut starts = Vec::new();
+    for number in 0..2_000 {
+        let mut time = Time { seconds: 1_700_000_000, nanos: 0 };
+        let id = format!("start-{number}");
+        let events = begin(&mut time, &name, &input);
+        let begun = Instant::now();
+        let mut session = bench.session(&id)?;
+        session.apply([], events)?;
+        starts.push(begun.elapsed());
+    }
+    starts.sort_unstable();
+    println!("start (instantiate and first episode): median {:?}, p99 {:?}", starts[1_000], starts[1_980]);
+
+    let begun = Instant::now();
+    for number in 0..1_000 {
+        bench.run(&format!("run-{number}"), &name, &input)?;
+    }
+    println!("whole orchestration, warm: {:?}", begun.elapsed() / 1_000);
+
+    let rounds = (200_000 / history.len()).max(1);
+    let copies: Vec<_> = (0..rounds).map(|_| history.clone()).collect();
+    let mut spent = Duration::ZERO;
+    for past in copies {
+        let mut session = bench.session("warm-up")?;
+        let begun = Instant::now();
+        session.apply(past, [])?;
+        spent += begun.elapsed();
+    }
+    let events = rounds * history.len();
+    println!("replay: {events} events in {spent:?}: {:.0} events/s", events as f64 / spent.as_secs_f64());
+
+    let before = resident()?;
+    let mut sessions = Vec::new();
+    for number in 0..10_000 {
+        let mut time = Time { seconds: 1_700_000_000, nanos: 0 };
+        let mut session = bench.session(&format!("suspended-{number}"))?;
+        session.apply([], begin(&mut time, &name, &input))?;
+        sessions.push(session);
+    }
+    let used = resident()? - before;
+    println!("{} suspended sessions: {:.1} KiB each", sessions.len(), used as f64 / 10_000.0 / 1_024.0);
+    Ok(())
+}
+
+fn resident() -> Result<u64, Box<dyn std::error::Error>> {
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    Ok(statm.split(' ').nth(1).ok_or("statm")?.parse::<u64>()? * 4_096)
+}

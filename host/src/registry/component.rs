@@ -1,0 +1,140 @@
+//! One component, compiled and linked.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::abi::component::Definition;
+use crate::orchestration::Program;
+use crate::sandbox::{self, ActivityCode, CodeCache, ContractError, Engines, OrchestratorCode, SandboxLimits};
+
+/// One component, compiled and linked, ready to run what it offers.
+pub struct LoadedComponent {
+    program: Arc<Program>,
+    digest: String,
+    size: usize,
+    orchestrators: Vec<String>,
+    activities: Vec<String>,
+    definitions: Definitions,
+    orchestrator: Option<Arc<OrchestratorCode>>,
+    activity: Option<Arc<ActivityCode>>,
+}
+
+/// What a component says of what it offers.
+#[derive(Clone, Debug, Default)]
+struct Definitions {
+    orchestrators: Vec<Definition>,
+    activities: Vec<Definition>,
+}
+
+impl fmt::Debug for LoadedComponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadedComponent")
+            .field("name", &self.name())
+            .field("version", &self.version())
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LoadedComponent {
+    /// Compiles a component (or takes it from the cache), checks that it keeps the contract, and asks it what it offers.
+    pub fn load(
+        bytes: &[u8],
+        engines: &Engines,
+        cache: &CodeCache,
+        limits: SandboxLimits,
+    ) -> Result<Self, ContractError> {
+        check_form(bytes)?;
+        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let linked = sandbox::LinkedComponent::new(bytes, &digest, engines, cache)?;
+        let info = linked.describe(&limits)?;
+        let (orchestrator, activity) = linked.code(limits)?;
+        let names = |definitions: &[Definition]| definitions.iter().map(|definition| definition.name.clone()).collect();
+        let (orchestrators, activities): (Vec<String>, Vec<String>) =
+            (names(&info.orchestrators), names(&info.activities));
+        Ok(Self {
+            program: Arc::new(Program {
+                component: info.name,
+                version: info.version,
+                activities: activities.iter().cloned().collect(),
+            }),
+            digest,
+            size: bytes.len(),
+            orchestrators,
+            activities,
+            definitions: Definitions { orchestrators: info.orchestrators, activities: info.activities },
+            orchestrator: orchestrator.map(Arc::new),
+            activity: activity.map(Arc::new),
+        })
+    }
+
+    /// The component's name.
+    pub fn name(&self) -> &str {
+        &self.program.component
+    }
+
+    /// The component's version.
+    pub fn version(&self) -> &str {
+        &self.program.version
+    }
+
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// How many bytes the component has.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The names of its orchestrators.
+    pub fn orchestrators(&self) -> &[String] {
+        &self.orchestrators
+    }
+
+    /// The names of its activities.
+    pub fn activities(&self) -> &[String] {
+        &self.activities
+    }
+
+    /// Its orchestrators as it describes them.
+    pub fn orchestrator_definitions(&self) -> &[Definition] {
+        &self.definitions.orchestrators
+    }
+
+    /// Its activities as it describes them.
+    pub fn activity_definitions(&self) -> &[Definition] {
+        &self.definitions.activities
+    }
+
+    /// What a session must know of it.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// The code of its orchestrators, if it has any.
+    pub fn orchestrator_code(&self) -> Option<&Arc<OrchestratorCode>> {
+        self.orchestrator.as_ref()
+    }
+
+    /// The code of its activities, if it has any.
+    pub fn activity_code(&self) -> Option<&Arc<ActivityCode>> {
+        self.activity.as_ref()
+    }
+}
+
+/// The first 8 bytes tell a component from everything that people take for one.
+fn check_form(bytes: &[u8]) -> Result<(), ContractError> {
+    const FIX: &str = "Fix: build it for the target wasm32-wasip2, or with `durawasm build`";
+    let refuse = |what: &str| Err(ContractError::NotAComponent(what.to_owned(), FIX));
+    match bytes {
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => refuse("it is a core module"),
+        [0, b'a', b's', b'm', ..] => refuse("it is in a binary format that is not known"),
+        [] => refuse("the file is empty"),
+        _ => refuse("it does not begin as WebAssembly does"),
+    }
+}

@@ -1,0 +1,100 @@
+//! Functions that a guest may import and not call.
+//!
+//! Components of any toolchain import more than they use, so that a denial is linked for everything that is not
+//! granted. A call of one traps with an error that names the function and says what to use in its place.
+
+use std::collections::HashMap;
+
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::{LinkerInstance, ResourceType};
+
+/// In whose name something is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Orchestrator,
+    Activity,
+}
+
+/// The trap of a denied call.
+#[derive(Debug, thiserror::Error)]
+#[error("`{function}` is not available to {who}: {instead}")]
+pub(super) struct Denied {
+    function: String,
+    who: &'static str,
+    instead: &'static str,
+}
+
+impl Denied {
+    pub(super) fn new(role: Role, interface: &str, function: &str) -> Self {
+        let who = match role {
+            Role::Orchestrator => "orchestrators",
+            Role::Activity => "activities",
+        };
+        Self { function: format!("{interface}#{function}"), who, instead: instead(role, interface, function) }
+    }
+}
+
+fn instead(role: Role, interface: &str, function: &str) -> &'static str {
+    if role == Role::Activity {
+        return "the deployment grants this activity nothing of the kind";
+    }
+    match interface.split('/').next().unwrap_or(interface) {
+        "wasi:clocks" if function.starts_with("subscribe") => {
+            "an orchestrator must not sleep; await a durable timer of the SDK"
+        }
+        "wasi:io" => "an orchestrator must not block; await a durable timer, event or activity of the SDK",
+        "wasi:filesystem" => "orchestrators have no files; read and write them in an activity",
+        "wasi:sockets" | "wasi:http" | "wasi:tls" => "orchestrators have no network; use it in an activity",
+        "wasi:cli" if interface.ends_with("/exit") => "return from the orchestrator instead of leaving the process",
+        "wasi:random" => "ask for fewer random bytes at a time",
+        _ => "do it in an activity: what an orchestrator does must depend on its history alone",
+    }
+}
+
+/// Resource types made up for denied interfaces: one for each resource, so that they are never taken for another.
+#[derive(Debug, Default)]
+pub(super) struct DeniedResources {
+    numbers: HashMap<String, u32>,
+}
+
+impl DeniedResources {
+    fn define<T: 'static>(
+        &mut self,
+        linker: &mut LinkerInstance<'_, T>,
+        interface: &str,
+        name: &str,
+    ) -> wasmtime::Result<()> {
+        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        let number = *self.numbers.entry(format!("{interface}#{name}")).or_insert(next);
+        linker.resource(name, ResourceType::host_dynamic(number), |_, _| Ok(()))
+    }
+
+    /// Denies all of an interface, but for what is listed as linked already.
+    pub(super) fn deny<T: Send + 'static>(
+        &mut self,
+        linker: &mut LinkerInstance<'_, T>,
+        engine: &wasmtime::Engine,
+        role: Role,
+        interface: &str,
+        ty: &ComponentInstance,
+        linked: impl Fn(&str) -> bool,
+    ) -> wasmtime::Result<()> {
+        for (name, item) in ty.exports(engine) {
+            if linked(name) {
+                continue;
+            }
+            match item.ty {
+                ComponentItem::ComponentFunc(_) => {
+                    let interface = interface.to_owned();
+                    let function = name.to_owned();
+                    linker.func_new(name, move |_, _, _, _| {
+                        Err(wasmtime::Error::new(Denied::new(role, &interface, &function)))
+                    })?;
+                }
+                ComponentItem::Resource(_) => self.define(linker, interface, name)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

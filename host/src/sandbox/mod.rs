@@ -1,0 +1,26 @@
+//! Where guests run: engines, limits, and what a guest can reach.
+//!
+//! One component is compiled for up to two sandboxes. As an orchestrator all that it can reach is deterministic or
+//! denied; as an activity it has real clocks and random numbers, and nothing else is granted. The modules here know
+//! components and nothing of histories, schedulers or the network.
+
+mod activity;
+mod cache;
+mod contract;
+mod denial;
+mod engine;
+mod fault;
+mod limits;
+mod linked;
+mod logs;
+mod orchestrator;
+mod wasi;
+
+pub use activity::{ActivityCode, ActivityRun};
+pub use cache::CodeCache;
+pub use contract::ContractError;
+pub use engine::Engines;
+pub use limits::SandboxLimits;
+pub use orchestrator::{Orchestrator, OrchestratorCode};
+
+pub(crate) use linked::LinkedComponent;
