@@ -8,7 +8,14 @@ use crate::core::ids::{Incarnation, InstanceId, Position, RunId};
 pub use crate::core::record::LoadedInstance;
 use crate::core::record::{InstanceRecord, StoredEvent, TimerRecord};
 
+pub mod directory;
 pub mod memory;
+pub mod sqlite;
+
+mod codec;
+mod format;
+mod lock;
+mod read;
 
 /// Why a store cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +34,18 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("the store is in use: {0}")]
     Locked(String),
+    /// A text that cannot name a task hub.
+    #[error("`{0}` cannot name a task hub: use 1 to 64 of the letters a-z, digits, `-`, `_` and `.`")]
+    InvalidName(String),
     /// The disk or the file system refused.
     #[error("the store cannot be read or written: {0}")]
     Io(String),
+}
+
+impl From<codec::Damaged> for StoreError {
+    fn from(damaged: codec::Damaged) -> Self {
+        Self::Corrupt(damaged.to_string())
+    }
 }
 
 /// What a partition starts from. Its size is that of the work at hand, not of what has finished.

@@ -1,0 +1,150 @@
+//! The task hubs of a scheduler: which there are, and how they come and go.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc};
+use tonic::Status;
+
+use super::Hub;
+use crate::core::partition::Limits;
+use crate::store::directory::{DataDir, HubName};
+use crate::store::memory::MemoryStore;
+use crate::store::{Store, StoreError};
+
+/// The hub of calls without a `taskhub` header. It always exists.
+pub const DEFAULT_HUB: &str = "default";
+
+/// All task hubs of a scheduler, each with its own store.
+pub struct Directory {
+    hubs: parking_lot::RwLock<HashMap<String, Hub>>,
+    /// Serialises what creates and deletes.
+    changes: Mutex<()>,
+    /// None: everything is in memory.
+    data: Option<DataDir>,
+    limits: Limits,
+    /// Hubs come into being on first use.
+    on_demand: bool,
+    fatal: mpsc::UnboundedSender<(String, StoreError)>,
+}
+
+impl Directory {
+    /// Opens all hubs in the data folder (or begins with none, in memory) and makes those that are missing of `wanted` and the
+    /// default one.
+    ///
+    /// # Errors
+    /// If the folder is in use, or a store cannot be read.
+    pub fn open(
+        data: Option<&Path>,
+        wanted: &[String],
+        limits: Limits,
+        on_demand: bool,
+        fatal: mpsc::UnboundedSender<(String, StoreError)>,
+    ) -> Result<Self, StoreError> {
+        let data = data.map(DataDir::open).transpose()?;
+        let existing = data.as_ref().map(DataDir::hubs).transpose()?.unwrap_or_default();
+        let directory = Self { hubs: Default::default(), changes: Mutex::default(), data, limits, on_demand, fatal };
+        for name in existing.iter().map(HubName::as_str).chain([DEFAULT_HUB]).chain(wanted.iter().map(String::as_str)) {
+            if !directory.hubs.read().contains_key(name) {
+                directory.start(name)?;
+            }
+        }
+        Ok(directory)
+    }
+
+    fn start(&self, name: &str) -> Result<Hub, StoreError> {
+        let store: Arc<dyn Store> = match &self.data {
+            Some(data) => Arc::new(data.open_hub(&HubName::parse(name)?)?),
+            None => {
+                HubName::parse(name)?;
+                Arc::new(MemoryStore::new())
+            }
+        };
+        let hub = Hub::start(name, store, self.limits.clone(), self.fatal.clone())?;
+        self.hubs.write().insert(name.to_owned(), hub.clone());
+        Ok(hub)
+    }
+
+    /// The hub of that name.
+    ///
+    /// # Errors
+    /// NOT_FOUND if there is none and hubs are not made on demand.
+    pub async fn get(&self, name: &str) -> Result<Hub, Status> {
+        if let Some(hub) = self.hubs.read().get(name) {
+            return Ok(hub.clone());
+        }
+        if self.on_demand {
+            return self.create(name, false).await;
+        }
+        Err(Status::not_found(format!(
+            "there is no task hub `{name}`: create it with CreateTaskHub or start the scheduler with `--hub {name}`"
+        )))
+    }
+
+    /// Makes a hub; with `recreate` an existing one is emptied first.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT if it is no name for a hub.
+    pub async fn create(&self, name: &str, recreate: bool) -> Result<Hub, Status> {
+        let _one_at_a_time = self.changes.lock().await;
+        let existing = self.hubs.read().get(name).cloned();
+        match existing {
+            Some(hub) if !recreate => return Ok(hub),
+            Some(_) => self.remove(name).await?,
+            None => {}
+        }
+        self.start(name).map_err(|e| changed(name, &e))
+    }
+
+    /// Deletes a hub with all that it holds. The default hub is emptied instead.
+    ///
+    /// # Errors
+    /// NOT_FOUND if there is none.
+    pub async fn delete(&self, name: &str) -> Result<(), Status> {
+        let _one_at_a_time = self.changes.lock().await;
+        if !self.hubs.read().contains_key(name) {
+            return Err(Status::not_found(format!("there is no task hub `{name}`")));
+        }
+        self.remove(name).await?;
+        if name == DEFAULT_HUB {
+            self.start(name).map_err(|e| changed(name, &e))?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), Status> {
+        let hub = self.hubs.write().remove(name);
+        if let Some(hub) = hub {
+            hub.stop().await;
+        }
+        if let Some(data) = &self.data {
+            let name_parsed = HubName::parse(name).map_err(|e| changed(name, &e))?;
+            data.delete_hub(&name_parsed).map_err(|e| changed(name, &e))?;
+        }
+        Ok(())
+    }
+
+    /// Stops all hubs; returns when everything accepted is on disk.
+    pub async fn stop(&self) {
+        let hubs: Vec<Hub> = self.hubs.write().drain().map(|(_, hub)| hub).collect();
+        for hub in hubs {
+            hub.stop().await;
+        }
+    }
+
+    /// The names of the hubs, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.hubs.read().keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+fn changed(name: &str, error: &StoreError) -> Status {
+    match error {
+        StoreError::InvalidName(_) => Status::invalid_argument(error.to_string()),
+        _ => Status::internal(format!("task hub `{name}`: {error}")),
+    }
+}

@@ -1,0 +1,237 @@
+//! A task hub at work: the partition's thread, the store's writer, and the streams of its workers.
+//!
+//! [`Hub`] is the cheap handle that the gRPC service holds. Calls become [`Input`]s of the core; reads go to the store directly,
+//! which shows committed state alone, so a client sees what it was told and never more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use durawasm_proto::durabletask as pb;
+use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
+
+use crate::core::ids::{Incarnation, InstanceId, Position, RequestId, RunId, StreamId};
+use crate::core::message::{Input, Refusal, Reply};
+use crate::core::partition::{Identity, Limits, Partition};
+use crate::core::pipeline::Pipeline;
+use crate::core::record::StoredEvent;
+use crate::core::time::Timestamp;
+use crate::store::{InstanceView, Store, StoreError};
+
+pub mod directory;
+mod partition;
+mod watch;
+mod writer;
+
+pub use watch::Watch;
+
+/// What goes to a worker over its stream.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// Work.
+    Item(pb::WorkItem),
+    /// An answer of a session is on disk, or void.
+    Acknowledged(u64),
+    /// An answer of a session cannot be committed.
+    Refused(u64, Refusal),
+}
+
+/// Where a worker's stream is fed. It is bounded by the worker's own limits.
+pub type StreamSink = mpsc::UnboundedSender<Outgoing>;
+
+/// Who waits for the answer to an input.
+#[derive(Debug)]
+pub enum Waiter {
+    /// A call.
+    Call(oneshot::Sender<Result<Reply, Refusal>>),
+    /// A worker's session, which numbers its answers.
+    Session(StreamSink, u64),
+    /// Nobody.
+    Nobody,
+}
+
+/// An input and who waits for its answer. Inputs without an answer have no request id.
+#[derive(Debug)]
+pub struct Call {
+    /// The input.
+    pub input: Input,
+    /// Its request id, if it has one.
+    pub request: Option<RequestId>,
+    /// Who waits.
+    pub waiter: Waiter,
+}
+
+/// What the partition's thread receives.
+pub(crate) enum Message {
+    Calls(Vec<Call>),
+    Connect(StreamId, crate::core::dispatch::StreamInfo, StreamSink),
+    Committed(crate::core::ids::BatchSeq),
+    Failed(StoreError),
+    Stop,
+}
+
+/// A handle to a running task hub.
+#[derive(Clone)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    incarnation: Incarnation,
+    store: Arc<dyn Store>,
+    inbox: crossbeam_channel::Sender<Message>,
+    watch: Arc<Watch>,
+    requests: AtomicU64,
+    streams: AtomicU64,
+    thread: parking_lot::Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Hub {
+    /// Recovers a hub from its store and starts its threads. `fatal` learns of a store that can no longer be trusted; nothing
+    /// leaves the hub from then on.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn start(
+        name: &str,
+        store: Arc<dyn Store>,
+        limits: Limits,
+        fatal: mpsc::UnboundedSender<(String, StoreError)>,
+    ) -> Result<Self, StoreError> {
+        let recovered = store.recover()?;
+        let salt = uuid::Uuid::new_v4().as_u64_pair().0;
+        let identity = Identity { hub: name.to_owned(), incarnation: recovered.incarnation, salt };
+        let partition = Partition::recover(identity, limits, wall_clock(), recovered.active, recovered.timers);
+        let watch = Arc::new(Watch::default());
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let batches = writer::start(name, Arc::clone(&store), sender.clone());
+        let thread = partition::start(
+            Pipeline::new(partition),
+            Arc::clone(&store),
+            Arc::clone(&watch),
+            receiver,
+            batches,
+            fatal,
+            name.to_owned(),
+        );
+        let inner = Inner {
+            name: name.to_owned(),
+            incarnation: recovered.incarnation,
+            store,
+            inbox: sender,
+            watch,
+            requests: AtomicU64::new(0),
+            streams: AtomicU64::new(0),
+            thread: parking_lot::Mutex::new(Some(thread)),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The hub's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// This opening of its store.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.inner.incarnation
+    }
+
+    /// Sends an input and waits for its answer, which comes when its effect is on disk.
+    ///
+    /// # Errors
+    /// The core's refusal, or UNAVAILABLE while the hub stops.
+    pub async fn call(&self, input: impl FnOnce(RequestId) -> Input) -> Result<Reply, Status> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(vec![self.prepare(input, Waiter::Call(sender))]);
+        match receiver.await {
+            Ok(answer) => answer.map_err(crate::service::status::of_refusal),
+            Err(_) => Err(self.stopping()),
+        }
+    }
+
+    /// Numbers an input.
+    pub fn prepare(&self, input: impl FnOnce(RequestId) -> Input, waiter: Waiter) -> Call {
+        let request = RequestId(self.inner.requests.fetch_add(1, Ordering::Relaxed) + 1);
+        Call { input: input(request), request: Some(request), waiter }
+    }
+
+    /// Sends inputs, in order.
+    pub fn send(&self, calls: Vec<Call>) {
+        // A hub that has stopped drops the waiters, which is how they learn of it.
+        let _ = self.inner.inbox.send(Message::Calls(calls));
+    }
+
+    /// Connects a worker's stream. Dropping the guard disconnects it.
+    #[must_use]
+    pub fn connect(&self, info: crate::core::dispatch::StreamInfo, sink: StreamSink) -> Connection {
+        let stream = StreamId(self.inner.streams.fetch_add(1, Ordering::Relaxed) + 1);
+        let _ = self.inner.inbox.send(Message::Connect(stream, info, sink));
+        Connection { hub: self.clone(), stream }
+    }
+
+    /// Reads an instance as it is committed.
+    ///
+    /// # Errors
+    /// DATA_LOSS if what is stored is damaged.
+    pub fn view(&self, id: &InstanceId, with_input: bool) -> Result<Option<InstanceView>, Status> {
+        // A point read from the page cache: tens of microseconds, less than a hop to another thread and back.
+        self.inner.store.view(id, with_input).map_err(|e| crate::service::status::of_store(&e, self.name()))
+    }
+
+    /// Reads a part of a committed history.
+    ///
+    /// # Errors
+    /// DATA_LOSS if what is stored is damaged.
+    pub async fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, Status> {
+        let store = Arc::clone(&self.inner.store);
+        let read = tokio::task::spawn_blocking(move || store.history(run, from, max_bytes));
+        match read.await {
+            Ok(events) => events.map_err(|e| crate::service::status::of_store(&e, self.name())),
+            Err(_) => Err(self.stopping()),
+        }
+    }
+
+    /// Who waits for changes of instances.
+    #[must_use]
+    pub fn watch(&self) -> &Arc<Watch> {
+        &self.inner.watch
+    }
+
+    /// Stops the hub's threads after what was accepted so far is on disk. Returns when they have ended.
+    pub async fn stop(&self) {
+        let _ = self.inner.inbox.send(Message::Stop);
+        let thread = self.inner.thread.lock().take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    /// What a call gets while the hub stops.
+    #[must_use]
+    pub fn stopping(&self) -> Status {
+        Status::unavailable(format!("the scheduler of task hub `{}` is stopping: try again", self.name()))
+    }
+}
+
+/// A worker's stream is connected for as long as this lives.
+pub struct Connection {
+    hub: Hub,
+    stream: StreamId,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let call = Call { input: Input::Disconnect(self.stream), request: None, waiter: Waiter::Nobody };
+        self.hub.send(vec![call]);
+    }
+}
+
+/// The time of day. The core never lets it go backwards.
+pub(crate) fn wall_clock() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,237 @@
+//! The thread that owns a partition: inputs in, batches and effects out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use durawasm_proto::durabletask as pb;
+use durawasm_proto::property;
+use pb::work_item::Request;
+use tokio::sync::mpsc;
+
+use super::{Call, Message, StreamSink, Waiter, Watch, wall_clock};
+use crate::core::batch::Batch;
+use crate::core::ids::{BatchSeq, InstanceId, RequestId, StreamId};
+use crate::core::message::{Effect, EpisodeItem, Input};
+use crate::core::partition::Lookup;
+use crate::core::pipeline::Pipeline;
+use crate::core::record::LoadedInstance;
+use crate::hub::Outgoing;
+use crate::store::{Store, StoreError};
+
+/// How many messages are taken in before effects and batches go out.
+const MESSAGES_PER_ROUND: usize = 512;
+/// The thread wakes at least this often; nothing depends on it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// A past of more bytes than this is not put into the work item of a worker that can fetch it by itself.
+const INLINE_PAST_BYTES: u64 = 1 << 20;
+/// How much of a history is read at once.
+const PAGE_BYTES: usize = 1 << 20;
+
+struct FromStore<'a>(&'a dyn Store);
+
+impl Lookup for FromStore<'_> {
+    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String> {
+        self.0.load(id).map_err(|e| e.to_string())
+    }
+}
+
+struct Worker {
+    sink: StreamSink,
+    history_streaming: bool,
+}
+
+struct Thread {
+    pipeline: Pipeline,
+    store: Arc<dyn Store>,
+    watch: Arc<Watch>,
+    inbox: Receiver<Message>,
+    batches: Sender<(BatchSeq, Batch)>,
+    fatal: mpsc::UnboundedSender<(String, StoreError)>,
+    hub: String,
+    waiters: HashMap<RequestId, Waiter>,
+    workers: HashMap<StreamId, Worker>,
+    /// Reads the past of cold instances, so that a long history holds nobody up.
+    runtime: tokio::runtime::Handle,
+}
+
+/// Starts the thread. It ends after [`Message::Stop`], when all is on disk, or when the store has failed.
+pub(super) fn start(
+    pipeline: Pipeline,
+    store: Arc<dyn Store>,
+    watch: Arc<Watch>,
+    inbox: Receiver<Message>,
+    batches: Sender<(BatchSeq, Batch)>,
+    fatal: mpsc::UnboundedSender<(String, StoreError)>,
+    hub: String,
+) -> std::thread::JoinHandle<()> {
+    let name = format!("hub-{hub}");
+    let runtime = tokio::runtime::Handle::current();
+    let (waiters, workers) = Default::default();
+    let thread = Thread { pipeline, store, watch, inbox, batches, fatal, hub, waiters, workers, runtime };
+    match std::thread::Builder::new().name(name).spawn(move || thread.run()) {
+        Ok(handle) => handle,
+        Err(error) => panic!("cannot start a thread for a task hub: {error}"),
+    }
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut stopping = false;
+        let mut idle = true;
+        self.input(Input::Tick);
+        loop {
+            let effects = self.pipeline.flush();
+            self.perform(effects);
+            if let Some(batch) = self.pipeline.take_batch() {
+                idle = false;
+                if self.batches.send(batch).is_err() {
+                    return; // The writer has failed and has said so.
+                }
+            } else if stopping && idle {
+                return;
+            }
+            let first = match self.inbox.recv_timeout(self.sleep()) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if self.pipeline.next_wakeup().is_some_and(|at| at <= wall_clock()) {
+                self.input(Input::Tick);
+            }
+            let inbox = self.inbox.clone();
+            for message in first.into_iter().chain(inbox.try_iter().take(MESSAGES_PER_ROUND)) {
+                match message {
+                    Message::Calls(calls) => calls.into_iter().for_each(|call| self.call(call)),
+                    Message::Connect(stream, info, sink) => {
+                        let history_streaming = info.history_streaming;
+                        self.workers.insert(stream, Worker { sink, history_streaming });
+                        self.input(Input::Connect(stream, info));
+                    }
+                    Message::Committed(seq) => {
+                        idle = true;
+                        let effects = self.pipeline.committed(seq);
+                        self.perform(effects);
+                    }
+                    Message::Failed(error) => {
+                        let _ = self.fatal.send((self.hub.clone(), error));
+                        return;
+                    }
+                    Message::Stop => stopping = true,
+                }
+            }
+        }
+    }
+
+    fn sleep(&self) -> Duration {
+        match self.pipeline.next_wakeup() {
+            Some(at) => at.since(wall_clock()).min(LONGEST_SLEEP),
+            None => LONGEST_SLEEP,
+        }
+    }
+
+    fn call(&mut self, call: Call) {
+        if let Some(request) = call.request {
+            self.waiters.insert(request, call.waiter);
+        }
+        if let Input::Disconnect(stream) = &call.input {
+            self.workers.remove(stream);
+        }
+        self.input(call.input);
+    }
+
+    fn input(&mut self, input: Input) {
+        let store = Arc::clone(&self.store);
+        self.pipeline.handle(input, wall_clock(), &FromStore(&*store));
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Reply(request, answer) => match self.waiters.remove(&request) {
+                    Some(Waiter::Call(sender)) => drop(sender.send(answer)),
+                    Some(Waiter::Session(sink, sequence)) => {
+                        let outgoing = match answer {
+                            Ok(_) => Outgoing::Acknowledged(sequence),
+                            Err(why) => Outgoing::Refused(sequence, why),
+                        };
+                        drop(sink.send(outgoing));
+                    }
+                    Some(Waiter::Nobody) | None => {}
+                },
+                Effect::SendActivity(stream, token, request) => {
+                    if let Some(worker) = self.workers.get(&stream) {
+                        let request = Arc::unwrap_or_clone(request);
+                        let item = pb::WorkItem {
+                            request: Some(Request::ActivityRequest(request)),
+                            completion_token: token.to_string(),
+                        };
+                        drop(worker.sink.send(Outgoing::Item(item)));
+                    }
+                }
+                Effect::SendEpisode(stream, item) => self.send_episode(stream, *item),
+                Effect::Changed(id, change) => self.watch.notify(&id, change),
+                Effect::Warn(text) => tracing::warn!(hub = %self.hub, "{text}"),
+            }
+        }
+    }
+
+    fn send_episode(&self, stream: StreamId, item: EpisodeItem) {
+        let Some(worker) = self.workers.get(&stream) else { return };
+        let streamed = worker.history_streaming && item.past_bytes > INLINE_PAST_BYTES;
+        if item.past == 0 || item.warm || streamed {
+            drop(worker.sink.send(Outgoing::Item(work_item(item, Vec::new(), streamed))));
+            return;
+        }
+        let (store, sink, hub) = (Arc::clone(&self.store), worker.sink.clone(), self.hub.clone());
+        self.runtime.spawn_blocking(move || match read_past(&*store, &item) {
+            // A past that is shorter than it was belongs to an execution that is gone: the item is void.
+            Ok(past) if past.len() as u64 == item.past => {
+                drop(sink.send(Outgoing::Item(work_item(item, past, false))));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let instance = &item.token.instance;
+                tracing::error!(%hub, %instance, %error, "the history cannot be read: the instance waits for a repair");
+            }
+        });
+    }
+}
+
+fn read_past(store: &dyn Store, item: &EpisodeItem) -> Result<Vec<pb::HistoryEvent>, StoreError> {
+    let mut past = Vec::new();
+    while (past.len() as u64) < item.past {
+        let page = store.history(item.run, past.len() as u64, PAGE_BYTES)?;
+        if page.is_empty() {
+            break;
+        }
+        past.extend(page.into_iter().map(|stored| stored.event));
+    }
+    past.truncate(usize::try_from(item.past).unwrap_or(usize::MAX));
+    Ok(past)
+}
+
+fn work_item(item: EpisodeItem, past: Vec<pb::HistoryEvent>, streamed: bool) -> pb::WorkItem {
+    let text = |text: String| prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text)) };
+    let mut properties = HashMap::new();
+    if item.past > 0
+        && let Some(base) = &item.base
+    {
+        properties.insert(property::BASE_TOKEN.to_owned(), text(base.to_string()));
+        properties.insert(property::BASE_POSITION.to_owned(), text(item.past.to_string()));
+    }
+    pb::WorkItem {
+        completion_token: item.token.to_string(),
+        request: Some(Request::OrchestratorRequest(pb::OrchestratorRequest {
+            instance_id: item.token.instance.as_str().into(),
+            execution_id: Some(item.execution),
+            past_events: past,
+            new_events: item.new_events,
+            entity_parameters: None,
+            requires_history_streaming: streamed,
+            properties,
+            orchestration_trace_context: item.trace,
+        })),
+    }
+}

@@ -1,0 +1,159 @@
+//! The client's side of the protocol: start, look, wait, raise, terminate, read histories.
+
+use durawasm_proto::durabletask as pb;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::convert;
+use crate::core::ids::InstanceId;
+use crate::core::message::{Input, Reply};
+use crate::core::record::Status as InstanceStatus;
+use crate::hub::Hub;
+use crate::store::InstanceView;
+
+/// Chunks of a streamed history are about this large: far below the 4 MiB that clients accept.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+/// A stream of history chunks.
+pub type HistoryStream = ReceiverStream<Result<pb::HistoryChunk, Status>>;
+
+/// Starts an instance; when this returns that is on disk.
+pub async fn start(hub: &Hub, request: pb::CreateInstanceRequest) -> Result<pb::CreateInstanceResponse, Status> {
+    let start = Box::new(convert::start_request(request)?);
+    match hub.call(|id| Input::Start(id, start)).await? {
+        Reply::Started(id) => Ok(pb::CreateInstanceResponse { instance_id: id.as_str().into() }),
+        other => Err(Status::internal(format!("unexpected reply to a start: {other:?}"))),
+    }
+}
+
+/// Shows an instance.
+pub fn get(hub: &Hub, request: &pb::GetInstanceRequest) -> Result<pb::GetInstanceResponse, Status> {
+    let id = convert::instance_id(&request.instance_id)?;
+    Ok(shown(hub.view(&id, request.get_inputs_and_outputs)?, request.get_inputs_and_outputs))
+}
+
+/// Holds the call until the instance has begun, or is not there.
+pub async fn wait_for_start(
+    hub: &Hub,
+    request: &pb::GetInstanceRequest,
+    shutdown: &CancellationToken,
+) -> Result<pb::GetInstanceResponse, Status> {
+    let id = convert::instance_id(&request.instance_id)?;
+    let mut waiting = hub.watch().subscribe(&id);
+    loop {
+        waiting.mark();
+        let view = hub.view(&id, request.get_inputs_and_outputs)?;
+        if view.as_ref().is_none_or(|v| v.record.status != InstanceStatus::Pending) {
+            return Ok(shown(view, request.get_inputs_and_outputs));
+        }
+        tokio::select! {
+            () = waiting.changed() => {}
+            () = shutdown.cancelled() => return Err(hub.stopping()),
+        }
+    }
+}
+
+/// Holds the call until the instance has ended, or is not there. Continue-as-new is no end.
+pub async fn wait_for_completion(
+    hub: &Hub,
+    request: &pb::GetInstanceRequest,
+    shutdown: &CancellationToken,
+) -> Result<pb::GetInstanceResponse, Status> {
+    let id = convert::instance_id(&request.instance_id)?;
+    let mut waiting = hub.watch().subscribe(&id);
+    loop {
+        let mark = waiting.mark();
+        let view = hub.view(&id, request.get_inputs_and_outputs)?;
+        if view.as_ref().is_none_or(|v| v.record.status.is_terminal()) {
+            return Ok(shown(view, request.get_inputs_and_outputs));
+        }
+        tokio::select! {
+            () = waiting.over_since(mark) => {}
+            () = shutdown.cancelled() => return Err(hub.stopping()),
+        }
+    }
+}
+
+fn shown(view: Option<InstanceView>, with_payloads: bool) -> pb::GetInstanceResponse {
+    let state = view.map(|view| convert::orchestration_state(view, with_payloads));
+    pb::GetInstanceResponse { exists: state.is_some(), orchestration_state: state }
+}
+
+/// Raises an external event.
+pub async fn raise(hub: &Hub, request: pb::RaiseEventRequest) -> Result<pb::RaiseEventResponse, Status> {
+    let id = convert::instance_id(&request.instance_id)?;
+    hub.call(|call| Input::Raise(call, id, request.name, request.input)).await?;
+    Ok(pb::RaiseEventResponse {})
+}
+
+/// Asks an instance to end.
+pub async fn terminate(hub: &Hub, request: pb::TerminateRequest) -> Result<pb::TerminateResponse, Status> {
+    let id = convert::instance_id(&request.instance_id)?;
+    hub.call(|call| Input::Terminate(call, id, request.output, request.recursive)).await?;
+    Ok(pb::TerminateResponse {})
+}
+
+/// Holds an instance.
+pub async fn suspend(hub: &Hub, request: pb::SuspendRequest) -> Result<pb::SuspendResponse, Status> {
+    let id = convert::instance_id(&request.instance_id)?;
+    hub.call(|call| Input::Suspend(call, id, request.reason)).await?;
+    Ok(pb::SuspendResponse {})
+}
+
+/// Lets an instance go on.
+pub async fn resume(hub: &Hub, request: pb::ResumeRequest) -> Result<pb::ResumeResponse, Status> {
+    let id = convert::instance_id(&request.instance_id)?;
+    hub.call(|call| Input::Resume(call, id, request.reason)).await?;
+    Ok(pb::ResumeResponse {})
+}
+
+/// Streams the committed history of the current execution, or of the given one.
+///
+/// With `for_work_item_processing` it is the past of the work item in flight: while an episode is with a worker nothing is
+/// committed for its instance, so that is the committed history as well.
+pub fn history(hub: &Hub, request: &pb::StreamInstanceHistoryRequest) -> Result<HistoryStream, Status> {
+    let id = convert::instance_id(&request.instance_id)?;
+    let Some(view) = hub.view(&id, false)? else { return Err(not_found(&id)) };
+    let record = view.record;
+    if let Some(execution) = request.execution_id.as_deref().filter(|e| !e.is_empty())
+        && execution != record.execution.as_str()
+    {
+        return Err(Status::not_found(format!(
+            "instance `{id}` is in execution {}; the history of execution {execution} is not kept",
+            record.execution.as_str()
+        )));
+    }
+    let (sender, receiver) = mpsc::channel(4);
+    let hub = hub.clone();
+    tokio::spawn(async move {
+        let mut from = 0;
+        while from < record.history_len {
+            let page = match hub.history(record.run, from, CHUNK_BYTES).await {
+                Ok(page) if page.is_empty() => Err(gone(&id)),
+                other => other,
+            };
+            let chunk = page.map(|mut events| {
+                events.truncate(usize::try_from(record.history_len - from).unwrap_or(usize::MAX));
+                from += events.len() as u64;
+                pb::HistoryChunk { events: events.into_iter().map(|stored| stored.event).collect() }
+            });
+            let failed = chunk.is_err();
+            if sender.send(chunk).await.is_err() || failed {
+                return;
+            }
+        }
+    });
+    Ok(ReceiverStream::new(receiver))
+}
+
+/// The instance is not there.
+#[must_use]
+pub fn not_found(id: &InstanceId) -> Status {
+    Status::not_found(format!("there is no instance `{id}` in this task hub"))
+}
+
+fn gone(id: &InstanceId) -> Status {
+    Status::aborted(format!("instance `{id}` went on to another execution while its history was read: ask again"))
+}

@@ -1,0 +1,136 @@
+//! `durawasm.v1`: what the Durable Task protocol cannot say.
+
+use durawasm_proto::v1;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::clients::{CHUNK_BYTES, not_found};
+use super::convert;
+use crate::core::message::{Description, Input, Reply};
+use crate::core::record::Status as InstanceStatus;
+use crate::core::token::WorkKind;
+use crate::hub::Hub;
+
+/// A stream of a history as it grows.
+pub type FollowStream = ReceiverStream<Result<v1::FollowInstanceChunk, Status>>;
+
+/// All that is known of an instance.
+pub async fn describe(hub: &Hub, request: v1::DescribeInstanceRequest) -> Result<v1::DescribeInstanceResponse, Status> {
+    let id = convert::instance_id(&request.instance_id)?;
+    let Some(view) = hub.view(&id, request.inputs_and_outputs)? else { return Ok(Default::default()) };
+    let Reply::Described(description) = hub.call(|call| Input::Describe(call, id)).await? else {
+        return Err(Status::internal("unexpected reply to a description"));
+    };
+    let state = Some(convert::orchestration_state(view, request.inputs_and_outputs));
+    let Some(description) = description else {
+        return Ok(v1::DescribeInstanceResponse { state, ..Default::default() });
+    };
+    let waiting_for = waits_for(&description);
+    let Description { record, open_timers, worker, .. } = *description;
+    Ok(v1::DescribeInstanceResponse {
+        state,
+        history_events: record.history_len,
+        history_bytes: record.history_bytes,
+        inbox_events: record.inbox_len,
+        open_activities: record.open_activities.into(),
+        open_timers: open_timers as u64,
+        open_children: record.open_children.into(),
+        waiting_for,
+        parked: record.parked.map(|parked| v1::Parked {
+            reason: parked.reason,
+            message: parked.message,
+            component: parked.component,
+            advice: parked.advice,
+            since: Some(parked.since.into()),
+            attempts: parked.attempts,
+        }),
+        worker_id: worker.map(|w| (*w).to_owned()).unwrap_or_default(),
+    })
+}
+
+fn waits_for(description: &Description) -> String {
+    let Some(route) = &description.unserved else { return String::new() };
+    let kind = match route.kind {
+        WorkKind::Orchestration => "orchestrator",
+        WorkKind::Activity => "activity",
+        WorkKind::Entity => "entity",
+    };
+    let version = match &*route.version {
+        "" => String::new(),
+        version => format!(" version `{version}`"),
+    };
+    format!("a worker that runs {kind} `{}`{version}: none is connected", route.name)
+}
+
+/// Streams an instance's history as it is committed, until the instance ends.
+pub fn follow(
+    hub: &Hub,
+    request: &v1::FollowInstanceRequest,
+    shutdown: CancellationToken,
+) -> Result<FollowStream, Status> {
+    let id = convert::instance_id(&request.instance_id)?;
+    let mut waiting = hub.watch().subscribe(&id);
+    if hub.view(&id, false)?.is_none() {
+        return Err(not_found(&id));
+    }
+    let (sender, receiver) = mpsc::channel(4);
+    let hub = hub.clone();
+    tokio::spawn(async move {
+        let mut run = None;
+        let mut from = 0;
+        let mut last = None;
+        loop {
+            waiting.mark();
+            let view = match hub.view(&id, true) {
+                Ok(Some(view)) => view,
+                Ok(None) => return, // It was taken away: there is nothing more to tell.
+                Err(status) => return drop(sender.send(Err(status)).await),
+            };
+            let record = &view.record;
+            if run != Some(record.run) {
+                (run, from) = (Some(record.run), 0);
+            }
+            let (run, len, execution_id) = (record.run, record.history_len, record.execution.as_str().to_owned());
+            let ended = record.status.is_terminal();
+            let mark: (InstanceStatus, u64, u64) = (record.status, run.0, len);
+            let mut state = Some(convert::orchestration_state(view, true));
+            while from < len {
+                let page = match hub.history(run, from, CHUNK_BYTES).await {
+                    Ok(page) if page.is_empty() => break, // Another execution began: the next look shows it.
+                    Ok(page) => page,
+                    Err(status) => return drop(sender.send(Err(status)).await),
+                };
+                let first_position = from;
+                let events: Vec<_> =
+                    page.into_iter().take(usize::try_from(len - from).unwrap_or(usize::MAX)).map(|s| s.event).collect();
+                from += events.len() as u64;
+                let state = if from >= len { state.take() } else { None };
+                let chunk =
+                    v1::FollowInstanceChunk { execution_id: execution_id.clone(), first_position, events, state };
+                if sender.send(Ok(chunk)).await.is_err() {
+                    return;
+                }
+            }
+            // A change of status without a new event (accepted, suspended) is told as well.
+            if let Some(state) = state.filter(|_| last != Some(mark)) {
+                let events = Vec::new();
+                let chunk = v1::FollowInstanceChunk { execution_id, first_position: from, events, state: Some(state) };
+                if sender.send(Ok(chunk)).await.is_err() {
+                    return;
+                }
+            }
+            last = Some(mark);
+            if ended {
+                return;
+            }
+            tokio::select! {
+                () = waiting.changed() => {}
+                () = shutdown.cancelled() => return drop(sender.send(Err(hub.stopping())).await),
+                () = sender.closed() => return,
+            }
+        }
+    });
+    Ok(ReceiverStream::new(receiver))
+}

@@ -1,0 +1,260 @@
+//! The gRPC service: the Durable Task protocol and `durawasm.v1`, on one port.
+
+use std::sync::Arc;
+
+use durawasm_proto::durabletask as pb;
+use durawasm_proto::{metadata, v1};
+use pb::task_hub_sidecar_service_server::TaskHubSidecarService;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::core::token::WorkKind;
+use crate::hub::Hub;
+use crate::hub::directory::{DEFAULT_HUB, Directory};
+use workers::Caller;
+
+mod clients;
+mod convert;
+mod durawasm;
+pub mod status;
+mod workers;
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    hubs: Arc<Directory>,
+    shutdown: CancellationToken,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Service {
+    /// A service over these hubs. It ends its streams when `shutdown` fires.
+    #[must_use]
+    pub fn new(hubs: Arc<Directory>, shutdown: CancellationToken) -> Self {
+        Self { hubs, shutdown }
+    }
+
+    async fn hub(&self, metadata: &MetadataMap) -> Result<Hub, Status> {
+        self.hubs.get(&hub_name(metadata)?).await
+    }
+}
+
+fn header(metadata: &MetadataMap, key: &str) -> Result<Option<String>, Status> {
+    let value = metadata.get(key).map(|v| v.to_str().map(str::to_owned)).transpose();
+    value.map_err(|_| Status::invalid_argument(format!("the metadata `{key}` is not plain text")))
+}
+
+fn hub_name(metadata: &MetadataMap) -> Result<String, Status> {
+    let name = header(metadata, metadata::TASK_HUB)?.filter(|name| !name.is_empty());
+    Ok(name.unwrap_or_else(|| DEFAULT_HUB.to_owned()))
+}
+
+fn caller(metadata: &MetadataMap) -> Result<Caller, Status> {
+    let worker = header(metadata, metadata::WORKER_ID)?.filter(|id| !id.is_empty());
+    Ok(Caller {
+        worker: worker.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        extended: header(metadata, metadata::DURAWASM_API)?.as_deref() == Some("1"),
+    })
+}
+
+/// A method that finds the hub and passes the message on.
+macro_rules! hub_call {
+    ($self:ident, $request:ident, |$hub:ident, $message:ident| $body:expr) => {{
+        let $hub = $self.hub($request.metadata()).await?;
+        let $message = $request.into_inner();
+        Ok(Response::new($body))
+    }};
+}
+
+#[tonic::async_trait]
+impl TaskHubSidecarService for Service {
+    type GetWorkItemsStream = workers::ItemStream;
+    type StreamInstanceHistoryStream = clients::HistoryStream;
+
+    async fn hello(&self, request: Request<()>) -> Answer<()> {
+        hub_call!(self, request, |_hub, _message| ())
+    }
+
+    async fn start_instance(&self, request: Request<pb::CreateInstanceRequest>) -> Answer<pb::CreateInstanceResponse> {
+        hub_call!(self, request, |hub, message| clients::start(&hub, message).await?)
+    }
+
+    async fn get_instance(&self, request: Request<pb::GetInstanceRequest>) -> Answer<pb::GetInstanceResponse> {
+        hub_call!(self, request, |hub, message| clients::get(&hub, &message)?)
+    }
+
+    async fn wait_for_instance_start(
+        &self,
+        request: Request<pb::GetInstanceRequest>,
+    ) -> Answer<pb::GetInstanceResponse> {
+        hub_call!(self, request, |hub, message| clients::wait_for_start(&hub, &message, &self.shutdown).await?)
+    }
+
+    async fn wait_for_instance_completion(
+        &self,
+        request: Request<pb::GetInstanceRequest>,
+    ) -> Answer<pb::GetInstanceResponse> {
+        hub_call!(self, request, |hub, message| clients::wait_for_completion(&hub, &message, &self.shutdown).await?)
+    }
+
+    async fn raise_event(&self, request: Request<pb::RaiseEventRequest>) -> Answer<pb::RaiseEventResponse> {
+        hub_call!(self, request, |hub, message| clients::raise(&hub, message).await?)
+    }
+
+    async fn terminate_instance(&self, request: Request<pb::TerminateRequest>) -> Answer<pb::TerminateResponse> {
+        hub_call!(self, request, |hub, message| clients::terminate(&hub, message).await?)
+    }
+
+    async fn suspend_instance(&self, request: Request<pb::SuspendRequest>) -> Answer<pb::SuspendResponse> {
+        hub_call!(self, request, |hub, message| clients::suspend(&hub, message).await?)
+    }
+
+    async fn resume_instance(&self, request: Request<pb::ResumeRequest>) -> Answer<pb::ResumeResponse> {
+        hub_call!(self, request, |hub, message| clients::resume(&hub, message).await?)
+    }
+
+    async fn stream_instance_history(
+        &self,
+        request: Request<pb::StreamInstanceHistoryRequest>,
+    ) -> Answer<Self::StreamInstanceHistoryStream> {
+        hub_call!(self, request, |hub, message| clients::history(&hub, &message)?)
+    }
+
+    async fn get_work_items(&self, request: Request<pb::GetWorkItemsRequest>) -> Answer<Self::GetWorkItemsStream> {
+        let caller = caller(request.metadata())?;
+        hub_call!(self, request, |hub, message| workers::items(&hub, message, &caller, self.shutdown.clone()))
+    }
+
+    async fn complete_orchestrator_task(
+        &self,
+        request: Request<pb::OrchestratorResponse>,
+    ) -> Answer<pb::CompleteTaskResponse> {
+        hub_call!(self, request, |hub, message| {
+            workers::complete_episode(&hub, message).await?;
+            pb::CompleteTaskResponse {}
+        })
+    }
+
+    async fn complete_activity_task(&self, request: Request<pb::ActivityResponse>) -> Answer<pb::CompleteTaskResponse> {
+        hub_call!(self, request, |hub, message| {
+            workers::complete_activity(&hub, message).await?;
+            pb::CompleteTaskResponse {}
+        })
+    }
+
+    async fn abandon_task_orchestrator_work_item(
+        &self,
+        request: Request<pb::AbandonOrchestrationTaskRequest>,
+    ) -> Answer<pb::AbandonOrchestrationTaskResponse> {
+        hub_call!(self, request, |hub, message| {
+            workers::abandon(&hub, &message.completion_token, WorkKind::Orchestration).await?;
+            pb::AbandonOrchestrationTaskResponse {}
+        })
+    }
+
+    async fn abandon_task_activity_work_item(
+        &self,
+        request: Request<pb::AbandonActivityTaskRequest>,
+    ) -> Answer<pb::AbandonActivityTaskResponse> {
+        hub_call!(self, request, |hub, message| {
+            workers::abandon(&hub, &message.completion_token, WorkKind::Activity).await?;
+            pb::AbandonActivityTaskResponse {}
+        })
+    }
+
+    async fn create_task_hub(&self, request: Request<pb::CreateTaskHubRequest>) -> Answer<pb::CreateTaskHubResponse> {
+        let name = hub_name(request.metadata())?;
+        self.hubs.create(&name, request.into_inner().recreate_if_exists).await?;
+        Ok(Response::new(pb::CreateTaskHubResponse {}))
+    }
+
+    async fn delete_task_hub(&self, request: Request<pb::DeleteTaskHubRequest>) -> Answer<pb::DeleteTaskHubResponse> {
+        self.hubs.delete(&hub_name(request.metadata())?).await?;
+        Ok(Response::new(pb::DeleteTaskHubResponse {}))
+    }
+
+    // ---- of later versions ---------------------------------------------------------------------------------------------
+
+    async fn rewind_instance(&self, _: Request<pb::RewindInstanceRequest>) -> Answer<pb::RewindInstanceResponse> {
+        Err(status::unimplemented("RewindInstance"))
+    }
+
+    async fn restart_instance(&self, _: Request<pb::RestartInstanceRequest>) -> Answer<pb::RestartInstanceResponse> {
+        Err(status::unimplemented("RestartInstance"))
+    }
+
+    async fn query_instances(&self, _: Request<pb::QueryInstancesRequest>) -> Answer<pb::QueryInstancesResponse> {
+        Err(status::unimplemented("QueryInstances"))
+    }
+
+    async fn list_instance_ids(&self, _: Request<pb::ListInstanceIdsRequest>) -> Answer<pb::ListInstanceIdsResponse> {
+        Err(status::unimplemented("ListInstanceIds"))
+    }
+
+    async fn purge_instances(&self, _: Request<pb::PurgeInstancesRequest>) -> Answer<pb::PurgeInstancesResponse> {
+        Err(status::unimplemented("PurgeInstances"))
+    }
+
+    async fn complete_entity_task(&self, _: Request<pb::EntityBatchResult>) -> Answer<pb::CompleteTaskResponse> {
+        Err(status::unimplemented("CompleteEntityTask"))
+    }
+
+    async fn signal_entity(&self, _: Request<pb::SignalEntityRequest>) -> Answer<pb::SignalEntityResponse> {
+        Err(status::unimplemented("SignalEntity"))
+    }
+
+    async fn get_entity(&self, _: Request<pb::GetEntityRequest>) -> Answer<pb::GetEntityResponse> {
+        Err(status::unimplemented("GetEntity"))
+    }
+
+    async fn query_entities(&self, _: Request<pb::QueryEntitiesRequest>) -> Answer<pb::QueryEntitiesResponse> {
+        Err(status::unimplemented("QueryEntities"))
+    }
+
+    async fn clean_entity_storage(
+        &self,
+        _: Request<pb::CleanEntityStorageRequest>,
+    ) -> Answer<pb::CleanEntityStorageResponse> {
+        Err(status::unimplemented("CleanEntityStorage"))
+    }
+
+    async fn abandon_task_entity_work_item(
+        &self,
+        _: Request<pb::AbandonEntityTaskRequest>,
+    ) -> Answer<pb::AbandonEntityTaskResponse> {
+        Err(status::unimplemented("AbandonTaskEntityWorkItem"))
+    }
+
+    async fn skip_graceful_orchestration_terminations(
+        &self,
+        _: Request<pb::SkipGracefulOrchestrationTerminationsRequest>,
+    ) -> Answer<pb::SkipGracefulOrchestrationTerminationsResponse> {
+        Err(status::unimplemented("SkipGracefulOrchestrationTerminations"))
+    }
+}
+
+#[tonic::async_trait]
+impl v1::durawasm_server::Durawasm for Service {
+    type SessionStream = workers::FrameStream;
+    type FollowInstanceStream = durawasm::FollowStream;
+
+    async fn session(&self, request: Request<Streaming<v1::WorkerFrame>>) -> Answer<Self::SessionStream> {
+        let caller = caller(request.metadata())?;
+        let hub = self.hub(request.metadata()).await?;
+        let frames = request.into_inner();
+        Ok(Response::new(workers::session(hub, frames, caller, self.shutdown.clone()).await?))
+    }
+
+    async fn describe_instance(
+        &self,
+        request: Request<v1::DescribeInstanceRequest>,
+    ) -> Answer<v1::DescribeInstanceResponse> {
+        hub_call!(self, request, |hub, message| durawasm::describe(&hub, message).await?)
+    }
+
+    async fn follow_instance(&self, request: Request<v1::FollowInstanceRequest>) -> Answer<Self::FollowInstanceStream> {
+        hub_call!(self, request, |hub, message| durawasm::follow(&hub, &message, self.shutdown.clone())?)
+    }
+}
