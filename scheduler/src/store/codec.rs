@@ -32,6 +32,29 @@ impl Damaged {
     }
 }
 
+/// About how many bytes of events go into one row: enough to be cheap, few enough that a page of a history does not decode
+/// much more than itself, also where one episode made 100,000 events.
+const EPISODE_ROW_BYTES: usize = 64 * 1024;
+
+/// Divides what is appended at once into rows, each with the position of its first event.
+pub(super) fn split(first: Position, events: &[StoredEvent]) -> impl Iterator<Item = (Position, &[StoredEvent])> {
+    let mut next = first;
+    let mut rest = events;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|event| {
+            bytes += encoded_event_len(event);
+            bytes <= EPISODE_ROW_BYTES
+        });
+        let count = fits.count().max(1).min(rest.len());
+        let (row, others) = rest.split_at_checked(count).filter(|(row, _)| !row.is_empty())?;
+        let position = next;
+        next += count as u64;
+        rest = others;
+        Some((position, row))
+    })
+}
+
 /// Which row a blob belongs to.
 #[derive(Clone, Copy, Debug)]
 enum Row {

@@ -1,1 +1,193 @@
-//! A store that forgets everything when the process ends. Filled in next.
+//! A store that forgets everything when the process ends: for `--in-memory`, and for the simulator, which crashes the
+//! core and recovers from the same store.
+//!
+//! It keeps the same blobs as the embedded store, so that there is one encoding to trust, and so that an idle instance
+//! costs its bytes and not its objects.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::read::{self, Episode, Rows};
+use super::{InstanceView, LoadedInstance, Recovered, Store, StoreError, codec};
+use crate::core::batch::Batch;
+use crate::core::ids::{Incarnation, InstanceId, InstanceKey, Position, RunId};
+use crate::core::record::{InboxEntry, InstanceRecord, StoredEvent};
+
+type Blob = Arc<[u8]>;
+
+/// A task hub in memory. Clones share it; [`MemoryStore::snapshot`] does not.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    tables: Arc<RwLock<Tables>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Tables {
+    incarnation: Incarnation,
+    ids: HashMap<InstanceId, InstanceKey>,
+    instances: BTreeMap<InstanceKey, (InstanceId, Blob)>,
+    active: BTreeSet<InstanceKey>,
+    inbox: BTreeMap<(InstanceKey, u64), Blob>,
+    history: BTreeMap<(RunId, Position), Blob>,
+    timers: BTreeMap<(RunId, Position), Blob>,
+}
+
+impl MemoryStore {
+    /// An empty hub.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A copy that goes its own way from here.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        Self { tables: Arc::new(RwLock::new(self.tables.read().clone())) }
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.tables.write().apply(batch)
+    }
+
+    fn recover(&self) -> Result<Recovered, StoreError> {
+        let mut tables = self.tables.write();
+        tables.incarnation.0 += 1;
+        let active = tables.active.iter().map(|key| {
+            let (_, blob) = &tables.instances[key];
+            read::complete(&*tables, codec::decode_instance(*key, blob)?)
+        });
+        let timers =
+            tables.timers.iter().map(|((run, position), blob)| Ok(codec::decode_timer(*run, *position, blob)?));
+        Ok(Recovered {
+            incarnation: tables.incarnation,
+            active: active.collect::<Result<_, StoreError>>()?,
+            timers: timers.collect::<Result<_, StoreError>>()?,
+        })
+    }
+
+    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, StoreError> {
+        read::load(&*self.tables.read(), id)
+    }
+
+    fn view(&self, id: &InstanceId, with_input: bool) -> Result<Option<InstanceView>, StoreError> {
+        read::view(&*self.tables.read(), id, with_input)
+    }
+
+    fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        read::page(&*self.tables.read(), run, from, max_bytes)
+    }
+}
+
+impl Tables {
+    fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.check(batch)?;
+        for key in &batch.dropped_instances {
+            if let Some((id, _)) = self.instances.remove(key) {
+                self.ids.remove(&id);
+            }
+            self.active.remove(key);
+            remove_range(&mut self.inbox, (*key, u64::MIN), (*key, u64::MAX));
+        }
+        for run in &batch.dropped_runs {
+            remove_range(&mut self.history, (*run, Position::MIN), (*run, Position::MAX));
+        }
+        for run in batch.dropped_runs.iter().chain(&batch.ended_runs) {
+            remove_range(&mut self.timers, (*run, Position::MIN), (*run, Position::MAX));
+        }
+        for (key, record) in &batch.instances {
+            self.ids.insert(record.id.clone(), *key);
+            self.instances.insert(*key, (record.id.clone(), codec::encode_instance(record).into()));
+            if record.is_active() {
+                self.active.insert(*key);
+            } else {
+                self.active.remove(key);
+            }
+        }
+        for ((key, seq), entry) in &batch.inbox {
+            let blob = entry.as_ref().map(|entry| codec::encode_inbox(*key, entry).into());
+            put_or_remove(&mut self.inbox, (*key, *seq), blob);
+        }
+        for ((run, position), timer) in &batch.timers {
+            let blob = timer.as_ref().map(|timer| codec::encode_timer(timer).into());
+            put_or_remove(&mut self.timers, (*run, *position), blob);
+        }
+        for append in &batch.appends {
+            for (first, events) in codec::split(append.first, &append.events) {
+                self.history.insert((append.run, first), codec::encode_episode(append.run, first, events).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses what a database with unique keys would refuse, before anything is changed.
+    fn check(&self, batch: &Batch) -> Result<(), StoreError> {
+        for record in batch.instances.values() {
+            let owner = self.ids.get(&record.id);
+            if owner.is_some_and(|key| *key != record.key && !batch.dropped_instances.contains(key)) {
+                return Err(StoreError::Corrupt(format!("two instances have the id {:?}", record.id)));
+            }
+        }
+        for append in &batch.appends {
+            if self.history.contains_key(&(append.run, append.first)) {
+                let (run, first) = (append.run.0, append.first);
+                return Err(StoreError::Corrupt(format!("event {first} of execution {run} was to be written twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rows for Tables {
+    type Error = StoreError;
+
+    fn find(&self, id: &InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
+        let Some(key) = self.ids.get(id) else { return Ok(None) };
+        Ok(Some(codec::decode_instance(*key, &self.instances[key].1)?))
+    }
+
+    fn inbox(&self, key: InstanceKey) -> Result<Vec<InboxEntry>, StoreError> {
+        let entries = self.inbox.range((key, u64::MIN)..=(key, u64::MAX));
+        entries.map(|((_, seq), blob)| Ok(codec::decode_inbox(key, *seq, blob)?)).collect()
+    }
+
+    fn episodes(
+        &self,
+        run: RunId,
+        from: Position,
+        visit: &mut dyn FnMut(Episode) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let floor = self.history.range((run, Position::MIN)..=(run, from)).next_back();
+        let floor = floor.map_or(Position::MIN, |((_, first), _)| *first);
+        for ((_, first), blob) in self.history.range((run, floor)..=(run, Position::MAX)) {
+            if visit(Episode { first: *first, events: codec::decode_episode(run, *first, blob)? }).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn last_episode(&self, run: RunId) -> Result<Option<Episode>, StoreError> {
+        let last = self.history.range((run, Position::MIN)..=(run, Position::MAX)).next_back();
+        let Some(((_, first), blob)) = last else { return Ok(None) };
+        Ok(Some(Episode { first: *first, events: codec::decode_episode(run, *first, blob)? }))
+    }
+}
+
+fn put_or_remove<K: Ord>(map: &mut BTreeMap<K, Blob>, key: K, blob: Option<Blob>) {
+    match blob {
+        Some(blob) => map.insert(key, blob),
+        None => map.remove(&key),
+    };
+}
+
+fn remove_range<K: Ord + Copy>(map: &mut BTreeMap<K, Blob>, first: K, last: K) {
+    let keys: Vec<K> = map.range(first..=last).map(|(key, _)| *key).collect();
+    for key in keys {
+        map.remove(&key);
+    }
+}

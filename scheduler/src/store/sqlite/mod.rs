@@ -1,0 +1,203 @@
+//! The embedded store: one SQLite file per task hub, with a write-ahead log.
+//!
+//! One connection writes, a few read; readers see committed batches and never wait for the writer. The file is used by
+//! one process at a time, which a lock file beside it sees to. `docs/store.md` describes the format.
+
+mod error;
+mod reader;
+mod schema;
+mod writer;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags};
+
+use self::error::{Failure, corrupt};
+use self::reader::Readers;
+use self::writer::Writer;
+use super::lock::LockFile;
+use super::{InstanceView, LoadedInstance, Recovered, Store, StoreError, read};
+use crate::core::batch::Batch;
+use crate::core::ids::{InstanceId, Position, RunId};
+use crate::core::record::StoredEvent;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct SqliteOptions {
+    /// How many reads may run at once.
+    pub readers: usize,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { readers: 4 }
+    }
+}
+
+/// A task hub in a file.
+pub struct SqliteStore {
+    path: PathBuf,
+    // In this order: SQLite takes leave of its log when the last connection closes, and the lock goes last of all.
+    readers: Readers,
+    writer: Mutex<Writer>,
+    /// Whether a write has failed. What the file holds is then only known after it is opened again.
+    failed: AtomicBool,
+    _lock: LockFile,
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens a file that [`SqliteStore::create`] made.
+    ///
+    /// # Errors
+    /// If another process has it open, or it is missing, damaged or of a newer format.
+    pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        let lock = Self::lock(path)?;
+        Self::open_locked(path, options, lock)
+    }
+
+    /// Makes a new file, which is on disk and complete when this returns, or not there.
+    ///
+    /// # Errors
+    /// If there is one already, or it cannot be written.
+    pub fn create(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        let lock = Self::lock(path)?;
+        if path.exists() {
+            return Err(StoreError::Io(format!("{}: is there already", path.display())));
+        }
+        make(path)?;
+        Self::open_locked(path, options, lock)
+    }
+
+    /// Opens a file, or makes it if it is not there.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`] and [`SqliteStore::create`].
+    pub fn open_or_create(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        let lock = Self::lock(path)?;
+        if !path.exists() {
+            make(path)?;
+        }
+        Self::open_locked(path, options, lock)
+    }
+
+    fn lock(path: &Path) -> Result<LockFile, StoreError> {
+        LockFile::take(&beside(path, ".lock"), &format!("{}", path.display()))
+    }
+
+    fn open_locked(path: &Path, options: SqliteOptions, lock: LockFile) -> Result<Self, StoreError> {
+        let meta = fs::metadata(path).map_err(|e| StoreError::Io(format!("{}: {e}", path.display())))?;
+        if meta.len() == 0 {
+            // SQLite would take it for a new one.
+            return Err(corrupt(path, &"it is empty"));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(|e| Failure::from(e).at(path))?;
+        schema::prepare_writer(&connection, path)?;
+        let writer = Writer::new(connection).map_err(|failure| failure.at(path))?;
+        Ok(Self {
+            readers: Readers::new(path, options.readers),
+            writer: Mutex::new(writer),
+            failed: AtomicBool::new(false),
+            _lock: lock,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes; after a failure never again.
+    fn write<T>(&self, work: impl FnOnce(&mut Writer) -> Result<T, Failure>) -> Result<T, StoreError> {
+        let mut writer = self.writer.lock();
+        if self.failed.load(Ordering::Relaxed) {
+            let path = self.path.display();
+            return Err(StoreError::Io(format!("{path}: an earlier write failed; start again to see what is on disk")));
+        }
+        work(&mut writer).map_err(|failure| {
+            self.failed.store(true, Ordering::Relaxed);
+            failure.at(&self.path)
+        })
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.write(|writer| writer.commit(batch))
+    }
+
+    fn recover(&self) -> Result<Recovered, StoreError> {
+        let incarnation = self.write(Writer::raise_incarnation)?;
+        self.readers.read(|rows| Ok(Recovered { incarnation, active: rows.active()?, timers: rows.timers()? }))
+    }
+
+    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, StoreError> {
+        self.readers.read(|rows| read::load(rows, id))
+    }
+
+    fn view(&self, id: &InstanceId, with_input: bool) -> Result<Option<InstanceView>, StoreError> {
+        self.readers.read(|rows| read::view(rows, id, with_input))
+    }
+
+    fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.readers.read(|rows| read::page(rows, run, from, max_bytes))
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.readers.close();
+        let writer = self.writer.get_mut();
+        let closed = if self.failed.load(Ordering::Relaxed) { writer.abandon() } else { writer.empty_log() };
+        if let Err(failure) = closed {
+            // Nothing is lost: what was committed is in the log, and is found there at the next opening.
+            tracing::warn!("{}", failure.at(&self.path));
+        }
+    }
+}
+
+/// Makes a file under another name, and gives it its own when it is complete.
+fn make(path: &Path) -> Result<(), StoreError> {
+    let unfinished = beside(path, ".new");
+    let io = |e: std::io::Error| StoreError::Io(format!("{}: cannot be made: {e}", path.display()));
+    for stale in [unfinished.clone(), beside(&unfinished, "-journal"), beside(path, "-wal"), beside(path, "-shm")] {
+        match fs::remove_file(&stale) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(e)),
+            _ => {}
+        }
+    }
+    let at = |failure: Failure| failure.at(&unfinished);
+    let mut connection = Connection::open(&unfinished).map_err(|e| at(e.into()))?;
+    schema::create(&mut connection).map_err(at)?;
+    connection.close().map_err(|(_, e)| at(e.into()))?;
+    File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io)?;
+    fs::rename(&unfinished, path).map_err(io)?;
+    sync_folder(path).map_err(io)
+}
+
+/// Makes the names in a file's folder durable.
+pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// The path with something at the end of its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

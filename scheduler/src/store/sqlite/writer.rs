@@ -1,0 +1,195 @@
+//! The one connection that writes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+
+use super::error::Failure;
+use super::schema;
+use crate::core::batch::Batch;
+use crate::core::ids::{Incarnation, InstanceKey, Position};
+use crate::core::record::InstanceRecord;
+use crate::store::codec;
+
+/// The log is copied into the database when it has this many pages: each copy writes a page once that was logged many
+/// times since, so that fewer copies write less.
+const CHECKPOINT_PAGES: i32 = 16_000;
+
+/// After a checkpoint that readers held up, the next one is tried this many pages later.
+const CHECKPOINT_RETRY_PAGES: i32 = 2_000;
+
+/// From this size on, a checkpoint waits for readers, so that the log cannot grow without end.
+const CHECKPOINT_INSIST_PAGES: i32 = 8 * CHECKPOINT_PAGES;
+
+/// Incarnations are the upper half of keys that must stay positive numbers for SQLite.
+const INCARNATIONS: u64 = 1 << 31;
+
+pub(super) struct Writer {
+    connection: Connection,
+    /// Pages in the log, as of the last commit.
+    log_pages: Arc<AtomicI32>,
+    checkpoint_at: i32,
+}
+
+impl Writer {
+    pub(super) fn new(mut connection: Connection) -> Result<Self, Failure> {
+        let log_pages = Arc::new(AtomicI32::new(0));
+        let seen = Arc::clone(&log_pages);
+        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
+            seen.store(pages, Ordering::Relaxed);
+            Ok(())
+        }))?;
+        Ok(Self { connection, log_pages, checkpoint_at: CHECKPOINT_PAGES })
+    }
+
+    /// Makes a batch durable, all of it or nothing.
+    pub(super) fn commit(&mut self, batch: &Batch) -> Result<(), Failure> {
+        self.in_transaction(|transaction| apply(transaction, batch))?;
+        self.checkpoint_if_due()
+    }
+
+    /// Makes the next incarnation durable, and begins it with an empty log.
+    pub(super) fn raise_incarnation(&mut self) -> Result<Incarnation, Failure> {
+        let incarnation = self.in_transaction(|transaction| {
+            let next = Incarnation(schema::incarnation(transaction)?.0 + 1);
+            if next.0 >= INCARNATIONS {
+                return Err(codec::Damaged::new("the number of openings", "is beyond all possible").into());
+            }
+            schema::put_incarnation(transaction, next)?;
+            Ok(next)
+        })?;
+        // From here on, damage to the log cannot take the incarnation back.
+        self.empty_log()?;
+        Ok(incarnation)
+    }
+
+    /// Copies the whole log into the database and cuts it to nothing.
+    pub(super) fn empty_log(&mut self) -> Result<(), Failure> {
+        self.connection.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), CheckpointMode::TRUNCATE)?;
+        Ok(())
+    }
+
+    /// Closes without touching the file again: for when a write has failed and the page cache cannot be trusted.
+    pub(super) fn abandon(&self) -> Result<(), Failure> {
+        self.connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        Ok(())
+    }
+
+    fn in_transaction<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        // Dropped on an error, a transaction rolls back.
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = work(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    }
+
+    fn checkpoint_if_due(&mut self) -> Result<(), Failure> {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < CHECKPOINT_PAGES {
+            self.checkpoint_at = CHECKPOINT_PAGES;
+            return Ok(());
+        }
+        if pages < self.checkpoint_at {
+            return Ok(());
+        }
+        let mode = if pages < CHECKPOINT_INSIST_PAGES { CheckpointMode::PASSIVE } else { CheckpointMode::RESTART };
+        match self.connection.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), mode) {
+            Ok(_) => {}
+            // A reader holds it up: later, then.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.checkpoint_at = pages.saturating_add(CHECKPOINT_RETRY_PAGES);
+        Ok(())
+    }
+}
+
+/// Numbers as SQLite has them: the same 64 bits. All keys and positions are below 2⁶³, so their order is kept.
+pub(super) const fn number(value: u64) -> i64 {
+    value.cast_signed()
+}
+
+fn apply(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Failure> {
+    for key in &batch.dropped_instances {
+        transaction.prepare_cached("DELETE FROM instances WHERE key = ?1")?.execute([number(key.0)])?;
+        transaction.prepare_cached("DELETE FROM inbox WHERE instance = ?1")?.execute([number(key.0)])?;
+    }
+    for run in &batch.dropped_runs {
+        transaction.prepare_cached("DELETE FROM history WHERE run = ?1")?.execute([number(run.0)])?;
+    }
+    for run in batch.dropped_runs.iter().chain(&batch.ended_runs) {
+        transaction.prepare_cached("DELETE FROM timers WHERE run = ?1")?.execute([number(run.0)])?;
+    }
+    for (key, record) in &batch.instances {
+        put_instance(transaction, *key, record)?;
+    }
+    for ((key, seq), entry) in &batch.inbox {
+        let place = (number(key.0), number(*seq));
+        if let Some(entry) = entry {
+            // An entry may only be new, or the same again.
+            let sql = "INSERT OR REPLACE INTO inbox (instance, seq, entry) VALUES (?1, ?2, ?3)";
+            let blob = codec::encode_inbox(*key, entry);
+            transaction.prepare_cached(sql)?.execute(params![place.0, place.1, blob])?;
+        } else {
+            transaction.prepare_cached("DELETE FROM inbox WHERE instance = ?1 AND seq = ?2")?.execute(place)?;
+        }
+    }
+    for ((run, position), timer) in &batch.timers {
+        let place = (number(run.0), number(*position));
+        if let Some(timer) = timer {
+            let sql = "INSERT OR REPLACE INTO timers (run, position, due, timer) VALUES (?1, ?2, ?3, ?4)";
+            let blob = codec::encode_timer(timer);
+            transaction.prepare_cached(sql)?.execute(params![place.0, place.1, timer.due.as_micros(), blob])?;
+        } else {
+            transaction.prepare_cached("DELETE FROM timers WHERE run = ?1 AND position = ?2")?.execute(place)?;
+        }
+    }
+    let mut insert = transaction.prepare_cached("INSERT INTO history (run, first, events) VALUES (?1, ?2, ?3)")?;
+    for append in &batch.appends {
+        for (first, events) in codec::split(append.first, &append.events) {
+            let blob: Vec<u8> = codec::encode_episode(append.run, first, events);
+            insert.execute(params![number(append.run.0), number(first as Position), blob])?;
+        }
+    }
+    Ok(())
+}
+
+/// Most rows are there already, so updating comes first: it finds the row by its number and leaves the index of ids alone.
+fn put_instance(transaction: &Transaction<'_>, key: InstanceKey, record: &InstanceRecord) -> Result<(), Failure> {
+    let update = "UPDATE instances SET status = ?2, updated_at = ?3, completed_at = ?4, version = ?5, active = ?6, record = ?7 WHERE key = ?1";
+    let insert =
+        "INSERT INTO instances (key, status, updated_at, completed_at, version, active, record, id, created_at, name)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let key = number(key.0);
+    let status = i32::from(record.status.to_wire());
+    let updated = record.updated_at.as_micros();
+    let completed = record.completed_at.map(crate::core::time::Timestamp::as_micros);
+    let blob = codec::encode_instance(record);
+    let changed = transaction.prepare_cached(update)?.execute(params![
+        key,
+        status,
+        updated,
+        completed,
+        record.version,
+        record.is_active(),
+        blob
+    ])?;
+    if changed == 0 {
+        let (id, created, name) = (record.id.as_str(), record.created_at.as_micros(), &record.name);
+        transaction.prepare_cached(insert)?.execute(params![
+            key,
+            status,
+            updated,
+            completed,
+            record.version,
+            record.is_active(),
+            blob,
+            id,
+            created,
+            name
+        ])?;
+    }
+    Ok(())
+}
