@@ -1,4 +1,8 @@
-//! Writes the unit struct and its implementations.
+//! Writes what stands in the function's place: a type of its name that implements the trait, and a function of its name
+//! that returns the type, so that `ctx.call(say_hello, …)` names it.
+//!
+//! Why not one unit struct: `let say_hello = ctx.call(say_hello, …)` would then be a pattern that matches the struct, and not
+//! a new variable.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -91,7 +95,13 @@ pub(crate) fn expand(role: Role, options: &Options, function: &ItemFn, signature
         #(#docs)*
         #[allow(non_camel_case_types, reason = "named like the function, by which callers know it")]
         #[derive(Clone, Copy, Debug)]
-        #visibility struct #ident;
+        #visibility struct #ident {}
+
+        #(#docs)*
+        #[allow(dead_code, reason = "only those use it who call it from an orchestrator")]
+        #visibility fn #ident() -> #ident {
+            #ident {}
+        }
 
         const _: () = {
             #implementation

@@ -1,5 +1,5 @@
-//! The attributes `#[orchestrator]` and `#[activity]` of the crate `durawasm-guest`. They turn a function into a unit
-//! struct of the same name that implements the trait `Orchestrator` or `Activity`, so that callers name it:
+//! The attributes `#[orchestrator]` and `#[activity]` of the crate `durawasm-guest`. They turn a function into a type of
+//! the same name that implements the trait `Orchestrator` or `Activity`, and a function that stands for it where it is called:
 //! `ctx.call(say_hello, "Tokyo")`.
 
 mod expansion;

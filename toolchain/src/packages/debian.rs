@@ -36,7 +36,13 @@ pub(crate) fn unpack(folder: &Path, progress: &mut dyn Progress) -> Result<Strin
     progress.step(&format!("downloading Debian's {} (about 140 MB)", packages.join(", ")));
     let downloads = folder.join("debs");
     fs::create_dir_all(&downloads).map_err(|error| DOWNLOAD.failed(format!("{}: {error}", downloads.display())))?;
-    DOWNLOAD.run(Command::new("apt-get").arg("download").args(&packages).current_dir(&downloads), progress)?;
+    let mut download = Command::new("apt-get");
+    // As root, apt would hand the download to a user who cannot write here, and warn.
+    download
+        .args(["download", "--quiet", "--option", "APT::Sandbox::User=root"])
+        .args(&packages)
+        .current_dir(&downloads);
+    DOWNLOAD.run(&mut download, progress)?;
 
     progress.step("unpacking Debian's packages");
     let root = folder.join("root");

@@ -24,7 +24,17 @@ pub(crate) fn make(folder: &Path, progress: &mut dyn Progress) -> Result<String>
     progress.step("downloading the Zig compiler for the C library of WASI (pip, about 100 MB)");
     let package = folder.join("ziglang");
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]).arg(&package).arg(PACKAGE);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--root-user-action=ignore",
+        "--target",
+    ])
+    .arg(&package)
+    .arg(PACKAGE);
     INSTALL.run(&mut pip, progress)?;
 
     progress.step("compiling the C library of WASI");

@@ -131,8 +131,8 @@ impl Context {
 
     /// Calls an activity of this component: `ctx.call(say_hello, "Tokyo").await?`. It is called at once; the await only
     /// waits for its result.
-    pub fn call<A: Activity>(&self, activity: A, input: impl InputFor<A>) -> Call<A::Output> {
-        let _names_its_type = activity;
+    pub fn call<A: Activity>(&self, activity: fn() -> A, input: impl InputFor<A>) -> Call<A::Output> {
+        let _only_names_it = activity;
         Call::new(&self.0, Cow::Borrowed(A::NAME), encode_input("activity", A::NAME, &input))
     }
 
@@ -145,8 +145,8 @@ impl Context {
 
     /// Starts an orchestrator of this component as a child: `ctx.start_child(ship, &order).await?`. It is started at
     /// once; the await only waits for its result.
-    pub fn start_child<O: Orchestrator>(&self, orchestrator: O, input: impl InputFor<O>) -> Child<O::Output> {
-        let _names_its_type = orchestrator;
+    pub fn start_child<O: Orchestrator>(&self, orchestrator: fn() -> O, input: impl InputFor<O>) -> Child<O::Output> {
+        let _only_names_it = orchestrator;
         Child::new(&self.0, Cow::Borrowed(O::NAME), encode_input("child orchestration", O::NAME, &input))
     }
 
