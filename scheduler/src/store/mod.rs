@@ -9,6 +9,7 @@ pub use crate::core::record::LoadedInstance;
 use crate::core::record::{InstanceRecord, StoredEvent, TimerRecord};
 
 pub mod directory;
+pub mod failing;
 pub mod memory;
 pub mod sqlite;
 
@@ -37,6 +38,14 @@ pub enum StoreError {
     /// A text that cannot name a task hub.
     #[error("`{0}` cannot name a task hub: use 1 to 64 of the letters a-z, digits, `-`, `_` and `.`")]
     InvalidName(String),
+    /// A name that some file systems cannot keep apart from another hub's.
+    #[error("task hub `{wanted}` cannot be made beside `{existing}`: their names differ only in upper and lower case")]
+    NameTaken {
+        /// The name asked for.
+        wanted: String,
+        /// The hub that is there.
+        existing: String,
+    },
     /// The disk or the file system refused.
     #[error("the store cannot be read or written: {0}")]
     Io(String),

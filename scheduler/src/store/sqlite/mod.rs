@@ -89,7 +89,8 @@ impl SqliteStore {
         Self::open_locked(path, options, lock)
     }
 
-    fn lock(path: &Path) -> Result<LockFile, StoreError> {
+    /// Keeps everybody else from opening the file.
+    pub(super) fn lock(path: &Path) -> Result<LockFile, StoreError> {
         LockFile::take(&beside(path, ".lock"), &format!("{}", path.display()))
     }
 

@@ -1,0 +1,67 @@
+//! A disk that fails, for tests: of the core's pipeline here, and of the whole process through a hidden option.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{InstanceView, LoadedInstance, Recovered, Store, StoreError};
+use crate::core::batch::Batch;
+use crate::core::ids::{InstanceId, Position, RunId};
+use crate::core::record::StoredEvent;
+
+/// What becomes of the batch whose commit fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is not in the store.
+    Lost,
+    /// It is in the store all the same: an error does not say that nothing was written.
+    Written,
+}
+
+/// A store that works until it has committed a number of batches, and from then on fails each commit.
+#[derive(Debug)]
+pub struct FailingStore<S> {
+    inner: S,
+    good_commits: u64,
+    fate: Fate,
+    commits: AtomicU64,
+}
+
+impl<S: Store> FailingStore<S> {
+    /// Lets `good_commits` commits through. The next one fails with its batch lost or written; later ones are lost.
+    pub fn after(good_commits: u64, fate: Fate, inner: S) -> Self {
+        Self { inner, good_commits, fate, commits: AtomicU64::new(0) }
+    }
+
+    /// The store itself, to look at what is in it.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: Store> Store for FailingStore<S> {
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let before = self.commits.fetch_add(1, Ordering::Relaxed);
+        if before < self.good_commits {
+            return self.inner.commit(batch);
+        }
+        if before == self.good_commits && self.fate == Fate::Written {
+            self.inner.commit(batch)?;
+        }
+        Err(StoreError::Io(format!("the disk failed on purpose at commit {}", before + 1)))
+    }
+
+    fn recover(&self) -> Result<Recovered, StoreError> {
+        self.inner.recover()
+    }
+
+    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, StoreError> {
+        self.inner.load(id)
+    }
+
+    fn view(&self, id: &InstanceId, with_input: bool) -> Result<Option<InstanceView>, StoreError> {
+        self.inner.view(id, with_input)
+    }
+
+    fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.inner.history(run, from, max_bytes)
+    }
+}
