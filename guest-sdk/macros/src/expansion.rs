@@ -36,11 +36,12 @@ pub(crate) fn expand(role: Role, options: &Options, function: &ItemFn, signature
     // Spanned at the return type, so that a wrong one is marked where it stands.
     let value = quote_spanned!(output.span()=> <#output as ::durawasm_guest::Returned>::Value);
 
-    // The user's function goes unchanged into the method, under a name that cannot clash with what its body uses.
+    // The function goes into the method, under another name: in its own body its name means what it means to everybody else.
     let mut body = function.clone();
     body.attrs = attributes.into_iter().cloned().collect();
     body.vis = Visibility::Inherited;
-    let body_ident = format_ident!("{}", ident, span = ident.span());
+    let body_ident = format_ident!("__{}", ident, span = ident.span());
+    body.sig.ident = body_ident.clone();
     let context = signature.takes_context.then(|| quote!(ctx,));
     let argument = takes_input.then(|| quote!(input));
     let call = quote!(#body_ident(#context #argument));

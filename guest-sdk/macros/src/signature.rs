@@ -74,15 +74,15 @@ pub(crate) fn check(role: Role, function: &ItemFn) -> Result<Signature<'_>> {
     };
     let mut inputs = parameters.into_iter().skip(usize::from(takes_context));
     let input = inputs.next();
+    if let Some(input) = input.filter(|input| role == Role::Activity && is_named(input, "Context")) {
+        let message = "an activity has no `Context`: its first parameter may be an `ActivityContext`";
+        return Err(Error::new(input.span(), message));
+    }
     if let Some(excess) = inputs.next() {
         let message = format!("{what} takes one input; for several values use a struct or a tuple");
         return Err(Error::new(excess.span(), message));
     }
     if let Some(input) = input {
-        if role == Role::Activity && is_named(input, "Context") {
-            let message = "an activity has no `Context`: its first parameter may be an `ActivityContext`";
-            return Err(Error::new(input.span(), message));
-        }
         check_is_owned(input)?;
     }
     let ReturnType::Type(_, output) = &signature.output else {

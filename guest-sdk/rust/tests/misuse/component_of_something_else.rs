@@ -1,0 +1,5 @@
+struct Greeter;
+
+durawasm_guest::component!(Greeter);
+
+fn main() {}

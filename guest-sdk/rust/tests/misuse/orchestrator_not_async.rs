@@ -1,0 +1,8 @@
+use durawasm_guest::prelude::*;
+
+#[orchestrator]
+fn greet(ctx: Context) -> Result<()> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,82 @@
+//! What user code may write: it compiles, and means what it says.
+
+use durawasm_guest::prelude::*;
+use durawasm_guest::{Activity, Orchestrator};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Order {
+    item: String,
+    #[serde(default)]
+    count: u32,
+}
+
+/// An error of the user's own.
+#[derive(Debug)]
+struct OutOfStock;
+
+impl std::fmt::Display for OutOfStock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("out of stock")
+    }
+}
+
+impl std::error::Error for OutOfStock {}
+
+#[activity]
+fn double(number: u64) -> Result<u64> {
+    Ok(number * 2)
+}
+
+#[activity]
+fn total(numbers: Vec<u32>) -> Result<u32> {
+    Ok(numbers.iter().sum())
+}
+
+#[activity(name = "ShipOrder")]
+pub(crate) fn ship(Order { item, .. }: Order) -> Result<String, OutOfStock> {
+    if item.is_empty() { Err(OutOfStock) } else { Ok(item) }
+}
+
+#[activity]
+fn who_called(ctx: durawasm_guest::ActivityContext, suffix: String) -> Result<String> {
+    Ok(format!("{}{suffix}", ctx.instance_id()))
+}
+
+#[activity]
+fn nothing() -> Result<()> {
+    Ok(())
+}
+
+/// Calls with every kind of input that is accepted.
+#[orchestrator]
+async fn every_kind(ctx: Context, orders: Vec<Order>) -> Result<u64> {
+    // A literal takes the activity's type, and a variable may have the activity's name.
+    let double_once = ctx.call(double, 21).await?;
+    let total = ctx.call(total, [1, 2].as_slice()).await?;
+    ctx.call(self::total, vec![1, 2]).await?;
+    for order in &orders {
+        ctx.call(ship, order).retry(Retry::attempts(2)).await?;
+    }
+    let name = String::from("name");
+    ctx.call(who_called, &name).await?;
+    ctx.call(who_called, "name").await?;
+    ctx.call(who_called, name).await?;
+    ctx.call(nothing, ()).await?;
+    let sum: u64 = ctx.start_child(every_kind, &orders).id("child").version("1").await?;
+    if sum > 10 {
+        return ctx.continue_as_new(&orders);
+    }
+    let chosen: u32 = ctx.random().random_range(1..=6);
+    Ok(double_once + u64::from(total) + u64::from(chosen))
+}
+
+durawasm_guest::component!(every_kind, double, total, ship, who_called, nothing);
+
+#[test]
+fn names_come_from_functions_or_from_the_option() {
+    assert_eq!(<every_kind as Orchestrator>::NAME, "every_kind");
+    assert_eq!(<double as Activity>::NAME, "double");
+    assert_eq!(<ship as Activity>::NAME, "ShipOrder");
+    const { assert!(<ship as Activity>::TAKES_INPUT && !<nothing as Activity>::TAKES_INPUT) };
+}
