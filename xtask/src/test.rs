@@ -1,0 +1,49 @@
+//! `cargo xtask test`: all tests, with the components and the third parties that they need.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{command, python, setup, stage::Stages};
+
+/// What to test.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Arguments {
+    /// What is handed on to the test runner, for instance the name of a test.
+    #[arg(last = true)]
+    runner: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let mut stages = Stages::default();
+    let outcome = test(arguments, &mut stages);
+    stages.summarize();
+    outcome
+}
+
+pub(crate) fn test(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
+    let installation = setup::install(stages, true)?;
+    let python = stages.run("setting up the Python SDK", python::ensure)?;
+    let nextest = command::works(command::cargo().args(["nextest", "--version"]));
+    let announce = |command: &mut std::process::Command| {
+        installation.announce(command);
+        command.env("DURAWASM_PYTHON", &python);
+    };
+    stages.run("running the tests", || {
+        let mut command = command::cargo();
+        announce(&mut command);
+        match nextest {
+            true => command.args(["nextest", "run", "--release", "--workspace", "--no-fail-fast"]),
+            false => command.args(["test", "--release", "--workspace", "--no-fail-fast"]),
+        };
+        command::run(command.args(&arguments.runner))
+    })?;
+    // nextest does not run the examples in the documentation.
+    if nextest && arguments.runner.is_empty() {
+        stages.run("running the examples of the documentation", || {
+            let mut command = command::cargo();
+            announce(&mut command);
+            command::run(command.args(["test", "--release", "--workspace", "--doc"]))
+        })?;
+    }
+    Ok(())
+}
