@@ -32,6 +32,9 @@ fn fail(value: i64) -> Result<i64> {
 
 durawasm_guest::component!(program, echo, fail);
 
+#[cfg(test)]
+mod tests;
+
 struct Interpreter {
     ctx: Context,
     slots: BTreeMap<u8, Waiting>,
