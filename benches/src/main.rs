@@ -1,0 +1,55 @@
+//! `cargo xtask bench`: what durawasm costs. Each bench prints its figures with the conditions under which they hold.
+//!
+//! Everything runs for real: the program in processes of its own, gRPC over loopback, fsync on, unless a row says
+//! "in process". Figures of one run belong together; machines differ, and so do days.
+
+mod conditions;
+mod fan_out;
+mod hello_cities;
+mod instances;
+mod load;
+mod path;
+mod replay;
+mod restart;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+
+/// Which benches to run.
+#[derive(Parser)]
+struct Arguments {
+    /// Names of benches; none: all.
+    names: Vec<String>,
+    /// Shorter runs, for a quick look.
+    #[arg(long)]
+    quick: bool,
+}
+
+const BENCHES: [&str; 6] = ["hello-cities", "path", "fan-out", "replay", "instances", "restart"];
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    for name in &arguments.names {
+        if !BENCHES.contains(&name.as_str()) {
+            bail!("there is no bench `{name}`; there are: {}", BENCHES.join(", "));
+        }
+    }
+    conditions::print();
+    for name in BENCHES {
+        if !arguments.names.is_empty() && !arguments.names.iter().any(|n| n == name) {
+            continue;
+        }
+        println!("\n## {name}\n");
+        match name {
+            "hello-cities" => hello_cities::run(arguments.quick).await?,
+            "path" => path::run(arguments.quick).await?,
+            "fan-out" => fan_out::run(arguments.quick).await?,
+            "replay" => replay::run(arguments.quick)?,
+            "instances" => instances::run(arguments.quick)?,
+            "restart" => restart::run(arguments.quick).await?,
+            other => bail!("bench `{other}` is not wired"),
+        }
+    }
+    Ok(())
+}
