@@ -44,6 +44,9 @@ fn sqlite_error(error: &rusqlite::Error, path: &Path) -> StoreError {
             ErrorCode::ConstraintViolation => {
                 corrupt(path, &format_args!("a row that must be new is there already ({error})"))
             }
+            ErrorCode::SystemIoFailure if code.extended_code == rusqlite::ffi::SQLITE_IOERR_DATA => {
+                corrupt(path, &"a page does not have the checksum that it was written with")
+            }
             ErrorCode::SystemIoFailure if is_damage(code.extended_code) => corrupt(path, error),
             ErrorCode::DiskFull => StoreError::Io(format!(
                 "{file}: the disk is full, or a limit on the file's size is reached ({error}); make room and start again: nothing that was \
@@ -54,6 +57,9 @@ fn sqlite_error(error: &rusqlite::Error, path: &Path) -> StoreError {
             }
             ErrorCode::CannotOpen => StoreError::Io(format!(
                 "{file}: cannot be opened ({error}); see that it exists, and that file and folder are readable and writable"
+            )),
+            ErrorCode::SystemIoFailure => StoreError::Io(format!(
+                "{file}: the disk or the file system refused ({code}); see to it and start again: nothing that was accepted is lost"
             )),
             _ => StoreError::Io(format!("{file}: {error}")),
         },
@@ -67,6 +73,6 @@ fn sqlite_error(error: &rusqlite::Error, path: &Path) -> StoreError {
 
 /// I/O errors that tell of the data and not of the disk.
 fn is_damage(extended: i32) -> bool {
-    use rusqlite::ffi::{SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA, SQLITE_IOERR_SHORT_READ};
-    [SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA].contains(&extended)
+    use rusqlite::ffi::{SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_SHORT_READ};
+    [SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_CORRUPTFS].contains(&extended)
 }

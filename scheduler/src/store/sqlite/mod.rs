@@ -4,6 +4,7 @@
 //! one process at a time, which a lock file beside it sees to. `docs/store.md` describes the format.
 
 mod error;
+mod pages;
 mod reader;
 mod schema;
 mod writer;
@@ -100,8 +101,9 @@ impl SqliteStore {
             // SQLite would take it for a new one.
             return Err(corrupt(path, &"it is empty"));
         }
+        pages::register()?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(|e| Failure::from(e).at(path))?;
+        let connection = Connection::open_with_flags_and_vfs(path, flags, pages::VFS).map_err(|e| Failure::from(e).at(path))?;
         schema::prepare_writer(&connection, path)?;
         let writer = Writer::new(connection).map_err(|failure| failure.at(path))?;
         Ok(Self {
@@ -182,7 +184,10 @@ fn make(path: &Path) -> Result<(), StoreError> {
         }
     }
     let at = |failure: Failure| failure.at(&unfinished);
-    let mut connection = Connection::open(&unfinished).map_err(|e| at(e.into()))?;
+    pages::register()?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags_and_vfs(&unfinished, flags, pages::VFS);
+    let mut connection = connection.map_err(|e| at(e.into()))?;
     schema::create(&mut connection).map_err(at)?;
     connection.close().map_err(|(_, e)| at(e.into()))?;
     File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io)?;
@@ -201,4 +206,56 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::record::TimerRecord;
+    use crate::core::time::Timestamp;
+
+    fn timers(count: u64, due: i64) -> Batch {
+        let mut batch = Batch::default();
+        for position in 0..count {
+            let instance = InstanceId::trusted(&format!("an instance with a long name {position}"));
+            let due = Timestamp::from_micros(due);
+            batch.put_timer(TimerRecord { run: RunId(1), position, due, timer_id: 1, instance });
+        }
+        batch
+    }
+
+    #[test]
+    fn on_a_full_disk_a_batch_is_refused_as_a_whole_and_nothing_is_written_after_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hub.db");
+        let store = SqliteStore::create(&path, SqliteOptions::default()).expect("it is made");
+        store.commit(&timers(10, 0)).expect("there is room");
+        store.writer.lock().limit_pages(20);
+
+        let error = store.commit(&timers(5_000, 0)).expect_err("there is no room").to_string();
+        assert!(error.contains("hub.db: the disk is full") && error.contains("make room and start again"), "{error}");
+        let error = store.commit(&timers(1, 0)).expect_err("it has failed for good").to_string();
+        assert!(error.contains("an earlier write failed"), "{error}");
+        drop(store);
+
+        let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens again");
+        assert_eq!(store.recover().expect("it recovers").timers.len(), 10);
+        store.commit(&timers(5_000, 0)).expect("there is room again");
+    }
+
+    #[test]
+    fn the_log_is_copied_into_the_database_before_it_grows_without_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hub.db");
+        let store = SqliteStore::create(&path, SqliteOptions::default()).expect("it is made");
+        let log = beside(&path, "-wal");
+        let mut largest = 0;
+        for due in 0..30 {
+            store.commit(&timers(40_000, due)).expect("it is taken");
+            largest = largest.max(fs::metadata(&log).expect("there is a log").len());
+        }
+        assert!(largest > 60 << 20 && largest < 120 << 20, "the log grew to {largest} bytes");
+        drop(store);
+        assert!(!log.exists(), "a store that is closed is one file");
+    }
 }

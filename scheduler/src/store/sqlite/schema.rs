@@ -1,11 +1,13 @@
 //! The file's tables, and the settings under which it is used. `docs/store.md` describes both.
 
+use std::ffi::c_int;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, FileControl, Transaction};
 
 use super::error::{Failure, corrupt};
+use super::pages;
 use crate::core::ids::Incarnation;
 use crate::store::{StoreError, codec};
 
@@ -88,6 +90,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes the tables in an empty file.
 pub(super) fn create(connection: &mut Connection) -> Result<(), Failure> {
+    let mut reserved = pages::RESERVED as c_int;
+    connection.file_control(Some(rusqlite::MAIN_DB), FileControl::ReserveBytes(&mut reserved))?;
+    connection.pragma_update(None, "page_size", pages::PAGE as i64)?;
     connection.pragma_update(None, "journal_mode", "DELETE")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = connection.transaction()?;

@@ -77,6 +77,12 @@ impl Writer {
         Ok(())
     }
 
+    /// Lets the database have so many pages and no more, as a disk would.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: i64) {
+        self.connection.pragma_update(None, "max_page_count", pages).expect("SQLite takes it");
+    }
+
     fn in_transaction<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
         // Dropped on an error, a transaction rolls back.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

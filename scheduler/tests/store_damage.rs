@@ -1,0 +1,160 @@
+//! A damaged file: every read gives what was written or an error, never anything else.
+
+mod store_world;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use durawasm_scheduler::store::sqlite::{SqliteOptions, SqliteStore};
+use durawasm_scheduler::store::{Store, StoreError};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use store_world::World;
+
+/// A file with a random world in it, and the world.
+fn filled(path: &Path, seed: u64) -> World {
+    let store = SqliteStore::create(path, SqliteOptions::default()).expect("it is made");
+    let mut world = World::new(seed);
+    for _ in 0..80 {
+        store.commit(&world.batch()).expect("it is taken");
+    }
+    world
+}
+
+/// What reading everything led to.
+#[derive(Debug, PartialEq)]
+enum Reading {
+    /// All is as it was written.
+    Exact,
+    /// Damage was found and said.
+    Refused,
+}
+
+/// Reads everything; panics if anything is not what was written.
+fn read_everything(path: &Path, world: &World) -> Reading {
+    let store = match SqliteStore::open(path, SqliteOptions::default()) {
+        Ok(store) => store,
+        Err(error) => return refused(&error),
+    };
+    let mut reading = Reading::Exact;
+    let mut note = |error: StoreError| reading = refused(&error);
+    match store.recover() {
+        Ok(recovered) => {
+            let active = world.instances.values().filter(|e| e.record.is_active()).count();
+            assert_eq!(recovered.active.len(), active);
+            for loaded in recovered.active {
+                assert_eq!(loaded.record, world.instances[&loaded.record.id].record);
+            }
+            assert_eq!(recovered.timers, world.timers.values().cloned().collect::<Vec<_>>());
+        }
+        Err(error) => note(error),
+    }
+    for expected in world.instances.values() {
+        match store.load(&expected.record.id) {
+            Ok(loaded) => {
+                let loaded = loaded.expect("it is there");
+                assert_eq!((&loaded.record, &loaded.inbox), (&expected.record, &expected.inbox));
+            }
+            Err(error) => note(error),
+        }
+        match store.view(&expected.record.id, true) {
+            Ok(view) => assert_eq!(view.expect("it is there").record, expected.record),
+            Err(error) => note(error),
+        }
+        match store.history(expected.record.run, 0, usize::MAX) {
+            Ok(history) => assert_eq!(history, expected.history),
+            Err(error) => note(error),
+        }
+    }
+    reading
+}
+
+fn refused(error: &StoreError) -> Reading {
+    let text = error.to_string();
+    assert!(matches!(error, StoreError::Corrupt(_)), "{text}");
+    assert!(text.contains("hub.db") && text.contains("go back to a backup"), "{text}");
+    Reading::Refused
+}
+
+/// Damages copies of a file in many ways, and reads them.
+fn damage_and_read(seed: u64, rounds: usize, damage: impl Fn(&mut Vec<u8>, &mut ChaCha8Rng)) -> usize {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hub.db");
+    let world = filled(&path, seed);
+    let original = fs::read(&path).expect("it is read");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut refusals = 0;
+    for round in 0..rounds {
+        let mut bytes = original.clone();
+        damage(&mut bytes, &mut rng);
+        for stale in ["hub.db-wal", "hub.db-shm"] {
+            let _ = fs::remove_file(folder.path().join(stale));
+        }
+        fs::write(&path, bytes).expect("it is written");
+        match catch_unwind(AssertUnwindSafe(|| read_everything(&path, &world))) {
+            Ok(reading) => refusals += usize::from(reading == Reading::Refused),
+            Err(panic) => panic!("seed {seed}, round {round}: {panic:?}"),
+        }
+    }
+    refusals
+}
+
+#[test]
+fn an_undamaged_file_reads_exactly() {
+    assert_eq!(damage_and_read(1, 1, |_, _| {}), 0);
+}
+
+#[test]
+fn flipped_bits_are_found_or_do_not_matter() {
+    for seed in 0..4 {
+        let refusals = damage_and_read(seed, 150, |bytes, rng| {
+            for _ in 0..rng.random_range(1..3) {
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] ^= 1 << rng.random_range(0..8);
+            }
+        });
+        assert!(refusals > 30, "only {refusals} of 150 were found: is anything compared?");
+    }
+}
+
+#[test]
+fn flipped_bits_in_the_first_pages_are_found_or_do_not_matter() {
+    for bits in [0..100 * 8, 100 * 8..4_096 * 8, 4_096 * 8..8 * 4_096 * 8] {
+        damage_and_read(7, 150, |bytes, rng| {
+            let bit = rng.random_range(bits.clone());
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        });
+    }
+}
+
+#[test]
+fn pages_that_were_zeroed_exchanged_or_written_over_are_found_or_do_not_matter() {
+    damage_and_read(11, 200, |bytes, rng| {
+        let pages = bytes.len() / 4_096;
+        let [from, to] = [0; 2].map(|_| rng.random_range(0..pages) * 4_096);
+        match rng.random_range(0..3) {
+            0 => bytes[to..to + 4_096].fill(0),
+            1 => bytes.copy_within(from..from + 4_096, to),
+            _ => rng.fill(&mut bytes[to + 512..to + 1_024]),
+        }
+    });
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_found() {
+    let refusals = damage_and_read(13, 100, |bytes, rng| bytes.truncate(rng.random_range(0..bytes.len())));
+    assert_eq!(refusals, 100);
+}
+
+#[test]
+fn a_file_of_something_else_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hub.db");
+    fs::write(&path, "this is no database, and is long enough to have a header ".repeat(200)).expect("it is written");
+    assert_eq!(read_everything(&path, &World::new(0)), Reading::Refused);
+
+    fs::remove_file(&path).expect("it is removed");
+    rusqlite::Connection::open(&path).and_then(|c| c.execute_batch("CREATE TABLE t (x)")).expect("another database");
+    assert_eq!(read_everything(&path, &World::new(0)), Reading::Refused);
+}
