@@ -161,11 +161,10 @@ async fn log_lines(ctx: Context) -> Result<()> {
     Ok(())
 }
 
-/// Fails with causes and properties.
+/// Fails with an error that has a cause.
 #[orchestrator]
-async fn fail_with_causes(_ctx: Context) -> Result<()> {
-    let cause = "seven".parse::<u32>().context("reading the number")?;
-    bail!("Unreachable"; "{cause} is a number")
+async fn fail_with_causes(_ctx: Context) -> Result<u32> {
+    "seven".parse::<u32>().context("reading the number")
 }
 
 /// Passes on the failure of an activity.
