@@ -61,6 +61,7 @@ impl Default for Limits {
 pub struct Session<G> {
     guest: G,
     instance_id: String,
+    name: String,
     program: Arc<Program>,
     limits: Limits,
     ledger: Ledger,
@@ -108,6 +109,7 @@ impl<G: Guest> Session<G> {
         Self {
             guest,
             instance_id: instance_id.into(),
+            name: String::new(),
             program,
             limits,
             ledger: Ledger::default(),
@@ -164,6 +166,16 @@ impl<G: Guest> Session<G> {
     /// How many ops wait for the result of an action.
     pub fn open_ops(&self) -> usize {
         self.ledger.open()
+    }
+
+    /// What the session knows of its component.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The orchestrator's name; empty before the execution starts.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The guest behind the session.
@@ -271,6 +283,7 @@ impl<G: Guest> Session<G> {
             return Err(broken("the history holds executionStarted twice").into());
         }
         let streams = Streams::new(&self.instance_id, first_episode);
+        self.name.clone_from(&started.name);
         let context = Context {
             name: started.name,
             instance_id: self.instance_id.clone(),

@@ -64,10 +64,13 @@ impl ActivityCode {
         let mut denied = DeniedResources::default();
         for (import, item) in component.component_type().imports(engine) {
             let interface = contract::supported_import(import)?;
-            if let ComponentItem::ComponentInstance(ty) = item.ty
-                && !is_linked(interface)
-            {
-                denied.deny(&mut linker.instance(import)?, engine, Role::Activity, interface, &ty, |_| false)?;
+            match item.ty {
+                ComponentItem::ComponentInstance(ty) if is_linked(interface) => denied.pass(engine, &ty),
+                ComponentItem::ComponentInstance(ty) => {
+                    denied.deny(&mut linker.instance(import)?, engine, Role::Activity, interface, &ty, |_| false)?;
+                }
+                ComponentItem::Type(_) => {}
+                _ => return Err(ContractError::UnsupportedImport { import: import.to_owned() }),
             }
         }
         let instance = linker.instantiate_pre(component)?;

@@ -3,8 +3,6 @@
 //! Components of any toolchain import more than they use, so that a denial is linked for everything that is not
 //! granted. A call of one traps with an error that names the function and says what to use in its place.
 
-use std::collections::HashMap;
-
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{LinkerInstance, ResourceType};
 
@@ -54,19 +52,28 @@ fn instead(role: Role, interface: &str, function: &str) -> &'static str {
 /// Resource types made up for denied interfaces: one for each resource, so that they are never taken for another.
 #[derive(Debug, Default)]
 pub(super) struct DeniedResources {
-    numbers: HashMap<String, u32>,
+    /// The component's own resource types, in the order of their imports.
+    seen: Vec<ResourceType>,
 }
 
 impl DeniedResources {
-    fn define<T: 'static>(
-        &mut self,
-        linker: &mut LinkerInstance<'_, T>,
-        interface: &str,
-        name: &str,
-    ) -> wasmtime::Result<()> {
-        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-        let number = *self.numbers.entry(format!("{interface}#{name}")).or_insert(next);
-        linker.resource(name, ResourceType::host_dynamic(number), |_, _| Ok(()))
+    /// Whether a resource is one of an interface that was imported before, under another name. Such a name must not be
+    /// defined again. Asked once for each resource, in the order of the imports.
+    pub(super) fn is_alias(&mut self, ty: ResourceType) -> bool {
+        let alias = self.seen.contains(&ty);
+        if !alias {
+            self.seen.push(ty);
+        }
+        alias
+    }
+
+    /// Looks at an interface that somebody else links.
+    pub(super) fn pass(&mut self, engine: &wasmtime::Engine, ty: &ComponentInstance) {
+        for (_, item) in ty.exports(engine) {
+            if let ComponentItem::Resource(ty) = item.ty {
+                self.is_alias(ty);
+            }
+        }
     }
 
     /// Denies all of an interface, but for what is listed as linked already.
@@ -91,7 +98,10 @@ impl DeniedResources {
                         Err(wasmtime::Error::new(Denied::new(role, &interface, &function)))
                     })?;
                 }
-                ComponentItem::Resource(_) => self.define(linker, interface, name)?,
+                ComponentItem::Resource(ty) if !self.is_alias(ty) => {
+                    let number = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
+                    linker.resource(name, ResourceType::host_dynamic(number), |_, _| Ok(()))?;
+                }
                 _ => {}
             }
         }

@@ -3,6 +3,8 @@
 //! Interfaces are linked by name, whatever their patch version, and one by one for what a component imports: this way each
 //! import is either one of those below or denied, never missing.
 
+use std::collections::HashSet;
+
 use rand_chacha::rand_core::Rng as _;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType, Val};
@@ -44,21 +46,38 @@ pub(super) fn link(
     ty: &ComponentInstance,
 ) -> wasmtime::Result<()> {
     let mut instance = linker.instance(import)?;
-    let functions: Vec<String> = ty
-        .exports(engine)
-        .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_) | ComponentItem::Resource(_)))
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    let mut linked = std::collections::HashSet::new();
-    for name in functions {
-        if define(&mut instance, interface, &name)? {
-            linked.insert(name);
+    let mut linked = HashSet::new();
+    for (name, item) in ty.exports(engine) {
+        let known = match item.ty {
+            ComponentItem::ComponentFunc(_) => define(&mut instance, interface, name)?,
+            ComponentItem::Resource(_) => resource(&mut instance, interface, name)?,
+            _ => true,
+        };
+        if known {
+            linked.insert(name.to_owned());
         }
     }
     denied.deny(&mut instance, engine, Role::Orchestrator, interface, ty, |name| linked.contains(name))
 }
 
-/// Defines a function or resource if it has a deterministic form.
+/// Defines a resource of `wasi:io`. Under another interface's roof it is the same type again, which does no harm.
+fn resource(
+    linker: &mut LinkerInstance<'_, OrchestratorState>,
+    interface: &str,
+    name: &str,
+) -> wasmtime::Result<bool> {
+    let ty = match (interface.starts_with("wasi:"), name) {
+        (true, "error") => ResourceType::host::<IoError>(),
+        (true, "pollable") => ResourceType::host::<Pollable>(),
+        (true, "input-stream") => ResourceType::host::<InputStream>(),
+        (true, "output-stream") => ResourceType::host::<OutputStream>(),
+        _ => return Ok(false),
+    };
+    linker.resource(name, ty, |_, _| Ok(()))?;
+    Ok(true)
+}
+
+/// Defines a function if it has a deterministic form.
 fn define(linker: &mut LinkerInstance<'_, OrchestratorState>, interface: &str, name: &str) -> wasmtime::Result<bool> {
     match (interface, name) {
         ("wasi:clocks/wall-clock", "now") => linker.func_new(name, |cx, _, _, results| {
@@ -137,10 +156,6 @@ fn output(linker: &mut LinkerInstance<'_, OrchestratorState>, name: &str, stream
 /// Output goes to the log and never blocks; input is at its end.
 fn io(linker: &mut LinkerInstance<'_, OrchestratorState>, name: &str) -> wasmtime::Result<bool> {
     match name {
-        "error" => linker.resource(name, ResourceType::host::<IoError>(), |_, _| Ok(()))?,
-        "pollable" => linker.resource(name, ResourceType::host::<Pollable>(), |_, _| Ok(()))?,
-        "input-stream" => linker.resource(name, ResourceType::host::<InputStream>(), |_, _| Ok(()))?,
-        "output-stream" => linker.resource(name, ResourceType::host::<OutputStream>(), |_, _| Ok(()))?,
         "[method]error.to-debug-string" => {
             linker.func_wrap(name, |_: Cx<'_>, (_,): (Resource<IoError>,)| Ok((String::from("i/o error"),)))?;
         }

@@ -1,0 +1,156 @@
+//! Answers on their way to the scheduler, and what may be shown when they have arrived.
+
+use durawasm_proto::{durabletask as wire, v1};
+
+use crate::orchestration::{LogLevel, LogLine};
+
+/// An answer, and the log lines that may be shown once it is committed.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) answer: Answer,
+    pub(crate) logs: Option<GuestLogs>,
+}
+
+/// What a worker answers to a work item.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Orchestration(Box<wire::OrchestratorResponse>),
+    Activity(Box<wire::ActivityResponse>),
+    /// Gives the item back.
+    Abandon(Abandoned, String),
+    /// Gives an orchestration back that cannot go on. Only where `durawasm.v1` is spoken.
+    Park(v1::Park),
+}
+
+/// Kinds of items that are given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Abandoned {
+    Orchestration,
+    Activity,
+    Entity,
+}
+
+/// Lines that a guest logged, with where they come from.
+#[derive(Debug)]
+pub(crate) struct GuestLogs {
+    pub(crate) instance: String,
+    pub(crate) component: String,
+    /// The orchestrator or activity.
+    pub(crate) name: String,
+    pub(crate) lines: Vec<LogLine>,
+}
+
+impl GuestLogs {
+    /// Shows the lines.
+    pub(crate) fn emit(self) {
+        for line in self.lines {
+            let fields = line.fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
+            macro_rules! emit {
+                ($level:ident) => {
+                    tracing::$level!(
+                        target: "guest",
+                        instance = self.instance,
+                        component = self.component,
+                        name = self.name,
+                        source = line.target,
+                        fields,
+                        "{}",
+                        line.message
+                    )
+                };
+            }
+            match line.level {
+                LogLevel::Trace => emit!(trace),
+                LogLevel::Debug => emit!(debug),
+                LogLevel::Info => emit!(info),
+                LogLevel::Warn => emit!(warn),
+                LogLevel::Error => emit!(error),
+            }
+        }
+    }
+}
+
+/// Peers take messages of 4 MiB at least; some room is left for what surrounds the actions.
+const MAX_MESSAGE: usize = 3_900_000;
+
+/// Splits an answer that is too large for one message.
+pub(super) fn chunks(response: wire::OrchestratorResponse) -> Vec<wire::OrchestratorResponse> {
+    use prost::Message as _;
+    if response.encoded_len() <= MAX_MESSAGE {
+        return vec![response];
+    }
+    let mut head = response;
+    let actions = std::mem::take(&mut head.actions);
+    let room = MAX_MESSAGE.saturating_sub(head.encoded_len());
+    let mut parts: Vec<Vec<wire::OrchestratorAction>> = vec![Vec::new()];
+    let mut size = 0;
+    for action in actions {
+        // The field's tag and length come on top.
+        let bytes = action.encoded_len() + 8;
+        if size + bytes > room && size > 0 {
+            parts.push(Vec::new());
+            size = 0;
+        }
+        size += bytes;
+        if let Some(part) = parts.last_mut() {
+            part.push(action);
+        }
+    }
+    let last = parts.len() - 1;
+    parts
+        .into_iter()
+        .enumerate()
+        .map(|(index, actions)| wire::OrchestratorResponse {
+            actions,
+            is_partial: index < last,
+            chunk_index: Some(i32::try_from(index).unwrap_or(i32::MAX)),
+            // Only the first chunk stands for the events and carries the trace.
+            num_events_processed: (index > 0).then_some(0),
+            orchestration_trace_context: head.orchestration_trace_context.clone().filter(|_| index == 0),
+            ..head.clone()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(actions: usize, input: usize) -> wire::OrchestratorResponse {
+        let action = wire::OrchestratorAction {
+            id: 1,
+            orchestrator_action_type: Some(wire::orchestrator_action::OrchestratorActionType::ScheduleTask(
+                wire::ScheduleTaskAction { name: "a".to_owned(), input: Some("x".repeat(input)), ..Default::default() },
+            )),
+        };
+        wire::OrchestratorResponse {
+            instance_id: "i".to_owned(),
+            completion_token: "t".to_owned(),
+            custom_status: Some("s".to_owned()),
+            actions: vec![action; actions],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_small_answer_is_one_message_without_marks() {
+        let chunks = chunks(response(10, 10));
+        assert_eq!(chunks.len(), 1);
+        assert!(!chunks[0].is_partial && chunks[0].chunk_index.is_none());
+    }
+
+    #[test]
+    fn a_large_answer_is_cut_between_actions_and_nothing_is_lost() {
+        use prost::Message as _;
+        let chunks = chunks(response(10, 1_000_000));
+        assert!(chunks.len() >= 3);
+        assert_eq!(chunks.iter().map(|chunk| chunk.actions.len()).sum::<usize>(), 10);
+        for (index, chunk) in chunks.iter().enumerate() {
+            assert!(chunk.encoded_len() < 4_000_000);
+            assert_eq!(chunk.is_partial, index + 1 < chunks.len());
+            assert_eq!(chunk.chunk_index, Some(index as i32));
+            assert_eq!(chunk.num_events_processed, (index > 0).then_some(0));
+            assert_eq!((chunk.completion_token.as_str(), chunk.custom_status.as_deref()), ("t", Some("s")));
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What a host tells a scheduler about what it can run.
+
+use durawasm_proto::durabletask as wire;
+
+use super::WorkLimits;
+use crate::registry::Registry;
+
+/// The request that opens a stream of work.
+pub(super) fn open(registry: &Registry, limits: WorkLimits) -> wire::GetWorkItemsRequest {
+    let number = |limit: u32| i32::try_from(limit).unwrap_or(i32::MAX);
+    // Whatever came without a version runs on the newest one.
+    let versions = |versions: Vec<&str>| versions.into_iter().chain([""]).map(str::to_owned).collect();
+    wire::GetWorkItemsRequest {
+        max_concurrent_orchestration_work_items: number(limits.orchestrations),
+        max_concurrent_activity_work_items: number(limits.activities),
+        // None are taken, as the filters say; zero would mean "not stated".
+        max_concurrent_entity_work_items: 1,
+        capabilities: vec![wire::WorkerCapability::HistoryStreaming.into()],
+        work_item_filters: Some(wire::WorkItemFilters {
+            orchestrations: registry
+                .orchestrator_versions()
+                .map(|(name, list)| wire::OrchestrationFilter { name: name.to_owned(), versions: versions(list) })
+                .collect(),
+            activities: registry
+                .activity_versions()
+                .map(|(name, list)| wire::ActivityFilter { name: name.to_owned(), versions: versions(list) })
+                .collect(),
+            entities: Vec::new(),
+        }),
+    }
+}

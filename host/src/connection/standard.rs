@@ -1,0 +1,153 @@
+//! The Durable Task protocol as every scheduler speaks it: a stream of work items, and one call for each answer.
+
+use durawasm_proto::durabletask as wire;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use super::answer::{self, Abandoned, Answer, Outgoing};
+use super::backoff::Backoff;
+use super::channel::Channel;
+use super::{Connection, Ended, Intake, SILENCE, filters};
+
+/// Runs one stream to its end.
+pub(super) async fn run<I: Intake>(connection: &mut Connection<I>, backoff: &mut Backoff) -> Ended {
+    let mut calls = JoinSet::new();
+    let ended = stream(connection, backoff, &mut calls).await;
+    // Answers that are on their way try again by themselves; they need no stream.
+    calls.detach_all();
+    ended
+}
+
+async fn stream<I: Intake>(connection: &mut Connection<I>, backoff: &mut Backoff, calls: &mut JoinSet<()>) -> Ended {
+    let channel = connection.channel.clone();
+    let mut items = None;
+    if !*connection.draining.borrow() {
+        if let Err(status) = channel.hello().await {
+            return Ended::Broken(status);
+        }
+        let request = filters::open(&connection.registry.current(), connection.limits);
+        match channel.standard().get_work_items(channel.request(request)).await {
+            Ok(response) => items = Some(response.into_inner()),
+            Err(status) => return Ended::Broken(status),
+        }
+        connection.parks.store(false, std::sync::atomic::Ordering::Relaxed);
+        connection.now_connected("standard", backoff);
+    }
+    loop {
+        let draining = *connection.draining.borrow();
+        if draining {
+            // Ends the stream on the scheduler's side as well.
+            items = None;
+            if connection.intake.busy() == 0 && connection.answers.is_empty() && calls.is_empty() {
+                return Ended::Drained;
+            }
+        }
+        tokio::select! {
+            item = next(&mut items), if items.is_some() => match item {
+                Ok(item) => connection.intake.take(item),
+                Err(status) => return Ended::Broken(status),
+            },
+            outgoing = recv(&mut connection.answers) => {
+                calls.spawn(send(channel.clone(), outgoing));
+            }
+            Some(_) = calls.join_next(), if !calls.is_empty() => {}
+            _ = connection.draining.changed(), if !draining => {}
+            () = tokio::time::sleep(std::time::Duration::from_millis(20)), if draining => {}
+        }
+    }
+}
+
+async fn recv(answers: &mut mpsc::UnboundedReceiver<Outgoing>) -> Outgoing {
+    match answers.recv().await {
+        Some(outgoing) => outgoing,
+        // Whoever works holds a sender, so that this is the very end: nothing will come.
+        None => std::future::pending().await,
+    }
+}
+
+async fn next(items: &mut Option<tonic::Streaming<wire::WorkItem>>) -> Result<wire::WorkItem, Status> {
+    let Some(items) = items else { return std::future::pending().await };
+    match tokio::time::timeout(SILENCE, items.message()).await {
+        Ok(Ok(Some(item))) => Ok(item),
+        Ok(Ok(None)) => Err(Status::unavailable("the scheduler closed the stream of work items")),
+        Ok(Err(status)) => Err(status),
+        Err(_) => Err(Status::deadline_exceeded("the scheduler has been silent for 120 s")),
+    }
+}
+
+/// Sends an answer until the scheduler has taken it or refused it.
+async fn send(channel: Channel, outgoing: Outgoing) {
+    let parts = match outgoing.answer {
+        Answer::Orchestration(response) => answer::chunks(*response)
+            .into_iter()
+            .map(|chunk| Answer::Orchestration(Box::new(chunk)))
+            .collect(),
+        other => vec![other],
+    };
+    for part in parts {
+        if !deliver(&channel, part).await {
+            return;
+        }
+    }
+    if let Some(logs) = outgoing.logs {
+        logs.emit();
+    }
+}
+
+/// Tries for about a minute; after that the scheduler will have given the item to another worker.
+const TRIES: usize = 12;
+
+async fn deliver(channel: &Channel, part: Answer) -> bool {
+    let mut backoff = Backoff::default();
+    for attempt in 1.. {
+        let Err(status) = call(channel, part.clone()).await else { return true };
+        let again = matches!(
+            status.code(),
+            Code::Unavailable | Code::Unknown | Code::DeadlineExceeded | Code::Internal | Code::Cancelled | Code::Aborted
+        );
+        if !again || attempt == TRIES {
+            // A token that is void is no news: the item was given to somebody else meanwhile.
+            if status.code() != Code::NotFound {
+                tracing::warn!(
+                    code = ?status.code(),
+                    "the scheduler did not take an answer: {}; it will deliver the work item again",
+                    status.message()
+                );
+            }
+            return false;
+        }
+        tokio::time::sleep(backoff.next()).await;
+    }
+    false
+}
+
+async fn call(channel: &Channel, part: Answer) -> Result<(), Status> {
+    let mut client = channel.standard();
+    match part {
+        Answer::Orchestration(response) => {
+            client.complete_orchestrator_task(channel.request(*response)).await?;
+        }
+        Answer::Activity(response) => {
+            client.complete_activity_task(channel.request(*response)).await?;
+        }
+        Answer::Abandon(Abandoned::Orchestration, completion_token) => {
+            let request = wire::AbandonOrchestrationTaskRequest { completion_token };
+            client.abandon_task_orchestrator_work_item(channel.request(request)).await?;
+        }
+        Answer::Abandon(Abandoned::Activity, completion_token) => {
+            let request = wire::AbandonActivityTaskRequest { completion_token };
+            client.abandon_task_activity_work_item(channel.request(request)).await?;
+        }
+        Answer::Abandon(Abandoned::Entity, completion_token) => {
+            let request = wire::AbandonEntityTaskRequest { completion_token };
+            client.abandon_task_entity_work_item(channel.request(request)).await?;
+        }
+        // This protocol knows no parking: the item goes back, later.
+        Answer::Park(park) => {
+            let request = wire::AbandonOrchestrationTaskRequest { completion_token: park.completion_token };
+            client.abandon_task_orchestrator_work_item(channel.request(request)).await?;
+        }
+    }
+    Ok(())
+}

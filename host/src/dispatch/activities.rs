@@ -1,0 +1,125 @@
+//! Running activities: many at a time, each in an instance of its own.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use durawasm_proto::durabletask as wire;
+use futures::FutureExt as _;
+use tokio::sync::Semaphore;
+
+use super::Owed;
+use crate::abi::{Failure, Outcome, activity};
+use crate::connection::{Abandoned, Answer, GuestLogs};
+use crate::orchestration::convert;
+use crate::registry::RegistryHandle;
+
+pub(crate) struct Activities {
+    registry: RegistryHandle,
+    permits: Arc<Semaphore>,
+    payload_limit: usize,
+    runtime: tokio::runtime::Handle,
+}
+
+/// How long an activity that nothing here can run is kept before it goes back: filters make this rare.
+const UNROUTABLE_DELAY: Duration = Duration::from_secs(5);
+
+impl Activities {
+    pub(crate) fn new(registry: RegistryHandle, at_a_time: u32, payload_limit: usize) -> Self {
+        Self {
+            registry,
+            permits: Arc::new(Semaphore::new(at_a_time as usize)),
+            payload_limit,
+            runtime: tokio::runtime::Handle::current(),
+        }
+    }
+
+    pub(super) fn take(self: &Arc<Self>, request: wire::ActivityRequest, token: String, owed: Owed) {
+        let activities = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let permits = Arc::clone(&activities.permits);
+            // Fails only if the semaphore is closed, which it never is.
+            let _permit = permits.acquire_owned().await;
+            let what = (request.name.clone(), token.clone());
+            match AssertUnwindSafe(activities.run(request, token)).catch_unwind().await {
+                Ok((answer, logs)) => owed.answer(answer, logs),
+                Err(_) => {
+                    let (name, token) = what;
+                    tracing::error!(activity = name, "the host itself failed while it ran an activity; the work item goes back");
+                    owed.answer(Answer::Abandon(Abandoned::Activity, token), None);
+                }
+            }
+        });
+    }
+
+    async fn run(&self, request: wire::ActivityRequest, token: String) -> (Answer, Option<GuestLogs>) {
+        let version = request.version.as_deref().filter(|version| !version.is_empty());
+        let registry = self.registry.current();
+        let found = registry
+            .activity(&request.name, version)
+            .and_then(|component| Some((component, component.activity_code()?)));
+        let Some((component, code)) = found else {
+            tracing::warn!(
+                activity = request.name,
+                version,
+                "no component here has this activity; the work item goes back for another worker"
+            );
+            tokio::time::sleep(UNROUTABLE_DELAY).await;
+            return (Answer::Abandon(Abandoned::Activity, token), None);
+        };
+        let (instance_id, execution_id) = match request.orchestration_instance {
+            Some(instance) => (instance.instance_id, instance.execution_id.unwrap_or_default()),
+            None => Default::default(),
+        };
+        let context = activity::Context {
+            name: request.name,
+            call_id: format!("{instance_id}/{execution_id}/{}", request.task_id),
+            instance_id,
+            version: request.version,
+            tags: convert::tags(request.tags),
+        };
+        let run = code.run(&context, request.input).await;
+        let outcome = self.check(run.outcome);
+        let (result, failure_details) = match outcome {
+            Ok(output) => (output, None),
+            Err(failures) => (None, convert::failure_details(failures)),
+        };
+        let logs = (!run.logs.is_empty()).then(|| GuestLogs {
+            instance: context.instance_id.clone(),
+            component: component.program().label(),
+            name: context.name,
+            lines: run.logs,
+        });
+        let response = wire::ActivityResponse {
+            instance_id: context.instance_id,
+            task_id: request.task_id,
+            result,
+            failure_details,
+            completion_token: token,
+        };
+        (Answer::Activity(Box::new(response)), logs)
+    }
+
+    fn check(&self, outcome: Outcome) -> Outcome {
+        let size = match &outcome {
+            Ok(output) => output.as_ref().map_or(0, String::len),
+            Err(failures) if failures.is_empty() => {
+                return Err(convert::failures(None));
+            }
+            Err(_) => 0,
+        };
+        if size <= self.payload_limit {
+            return outcome;
+        }
+        Err(vec![Failure {
+            error_type: "PayloadTooLarge".to_owned(),
+            message: format!(
+                "the activity's output has {size} bytes; the limit is {} bytes. Return a reference to large data instead",
+                self.payload_limit
+            ),
+            stack: None,
+            retriable: false,
+            properties: Vec::new(),
+        }])
+    }
+}

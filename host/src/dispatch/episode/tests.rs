@@ -1,0 +1,187 @@
+//! Warm, cold, and ahead of the history: with a real component, without a network.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use prost_types::Timestamp;
+use wire::orchestrator_action::OrchestratorActionType;
+
+use super::*;
+use crate::registry::Registry;
+use crate::sandbox::{CodeCache, Engines, SandboxLimits};
+
+/// Calls the activity `echo` with 1 and then with 2, and returns what came of both.
+const PROGRAM: &str = r#"{"steps":[{"await":{"echo":1}},{"await":{"echo":2}}]}"#;
+
+fn episodes() -> Episodes {
+    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let folder = std::env::var_os("DURAWASM_TEST_GUESTS").map_or_else(|| target.join("guests/tests"), PathBuf::from);
+    let path = folder.join("programs.wasm");
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()));
+    let component =
+        LoadedComponent::load(&bytes, &Engines::new().unwrap(), &CodeCache::none(), SandboxLimits::default()).unwrap();
+    let mut registry = Registry::default();
+    registry.add(Arc::new(component)).unwrap();
+    Episodes::new(RegistryHandle::new(registry), Limits::default(), 100, 1 << 30)
+}
+
+fn event(seconds: i64, id: i32, event_type: EventType) -> wire::HistoryEvent {
+    wire::HistoryEvent {
+        event_id: id,
+        timestamp: Some(Timestamp { seconds, nanos: 0 }),
+        event_type: Some(event_type),
+    }
+}
+
+fn begin(name: &str) -> Vec<wire::HistoryEvent> {
+    let started = wire::ExecutionStartedEvent {
+        name: name.to_owned(),
+        input: Some(PROGRAM.to_owned()),
+        ..Default::default()
+    };
+    vec![
+        event(1, -1, EventType::OrchestratorStarted(wire::OrchestratorStartedEvent {})),
+        event(1, -1, EventType::ExecutionStarted(Box::new(started))),
+    ]
+}
+
+fn completed(seconds: i64, task: i32, result: &str) -> Vec<wire::HistoryEvent> {
+    let completed = wire::TaskCompletedEvent { task_scheduled_id: task, result: Some(result.to_owned()) };
+    vec![
+        event(seconds, -1, EventType::OrchestratorStarted(wire::OrchestratorStartedEvent {})),
+        event(seconds, -1, EventType::TaskCompleted(completed)),
+    ]
+}
+
+fn scheduled(seconds: i64, id: i32, name: &str) -> wire::HistoryEvent {
+    event(seconds, id, EventType::TaskScheduled(wire::TaskScheduledEvent { name: name.to_owned(), ..Default::default() }))
+}
+
+fn item(past: Vec<wire::HistoryEvent>, new: Vec<wire::HistoryEvent>, base: Option<(&str, usize)>) -> wire::OrchestratorRequest {
+    let text = |text: &str| prost_types::Value { kind: Some(Kind::StringValue(text.to_owned())) };
+    let properties = base.map_or_else(HashMap::new, |(token, position)| {
+        HashMap::from([
+            (property::BASE_TOKEN.to_owned(), text(token)),
+            (property::BASE_POSITION.to_owned(), text(&position.to_string())),
+        ])
+    });
+    wire::OrchestratorRequest {
+        instance_id: "instance".to_owned(),
+        execution_id: Some("execution".to_owned()),
+        past_events: past,
+        new_events: new,
+        properties,
+        ..Default::default()
+    }
+}
+
+fn answer(outcome: Outcome) -> wire::OrchestratorResponse {
+    match outcome {
+        Outcome::Answer(response, _) => response,
+        Outcome::NeedsHistory(_) => panic!("the history is asked for"),
+        Outcome::Park(park, _) => panic!("parked: {park}"),
+    }
+}
+
+fn result(response: &wire::OrchestratorResponse) -> &str {
+    match &response.actions[0].orchestrator_action_type {
+        Some(OrchestratorActionType::CompleteOrchestration(completion)) => completion.result.as_deref().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_session_goes_on_warm_behind_the_turn_that_it_answered() {
+    let episodes = episodes();
+    answer(episodes.run(item(vec![], begin("program"), Some(("", 0))), "t1", false));
+    answer(episodes.run(item(vec![], completed(2, 1, "1"), Some(("t1", 3))), "t2", false));
+    let last = answer(episodes.run(item(vec![], completed(3, 2, "2"), Some(("t2", 6))), "t3", false));
+    assert_eq!(result(&last), r#"[{"value":1},{"value":2}]"#);
+    assert_eq!((episodes.warmth().warm, episodes.warmth().cold, episodes.warmth().sessions), (2, 1, 0));
+}
+
+/// The session applies a result, the scheduler crashes before it is on disk, and the activity runs again and answers
+/// otherwise.
+#[test]
+fn a_session_ahead_of_a_lost_commit_is_not_used() {
+    let episodes = episodes();
+    answer(episodes.run(item(vec![], begin("program"), Some(("", 0))), "t1", false));
+    // This turn is answered, and then lost.
+    answer(episodes.run(item(vec![], completed(2, 1, "100"), Some(("t1", 3))), "t2-lost", false));
+    // The same turn again, from the same base, with another result.
+    let again = item(vec![], completed(5, 1, "1"), Some(("t1", 3)));
+    let Outcome::NeedsHistory(mut again) = episodes.run(again, "t2", false) else {
+        panic!("the session that saw 100 was used")
+    };
+    again.past_events = begin("program");
+    again.past_events.push(scheduled(1, 1, "echo"));
+    answer(episodes.run(again, "t2", true));
+    let last = answer(episodes.run(item(vec![], completed(6, 2, "2"), Some(("t2", 6))), "t3", false));
+    assert_eq!(result(&last), r#"[{"value":1},{"value":2}]"#);
+}
+
+#[test]
+fn without_a_base_the_past_events_say_whether_a_session_stands_there() {
+    let episodes = episodes();
+    answer(episodes.run(item(vec![], begin("program"), None), "t1", false));
+    let mut past = begin("program");
+    past.push(scheduled(1, 1, "echo"));
+    answer(episodes.run(item(past.clone(), completed(2, 1, "100"), None), "t2", false));
+    assert_eq!(episodes.warmth().warm, 1);
+    // The scheduler forgot that turn: the past is the old one, and the result is another.
+    answer(episodes.run(item(past.clone(), completed(5, 1, "1"), None), "t3", false));
+    assert_eq!(episodes.warmth().warm, 1);
+    past.extend(completed(5, 1, "1"));
+    past.push(scheduled(5, 2, "echo"));
+    let last = answer(episodes.run(item(past, completed(6, 2, "2"), None), "t4", false));
+    assert_eq!(episodes.warmth().warm, 2);
+    assert_eq!(result(&last), r#"[{"value":1},{"value":2}]"#);
+}
+
+#[test]
+fn the_same_turn_in_another_execution_is_cold() {
+    let episodes = episodes();
+    answer(episodes.run(item(vec![], begin("program"), Some(("", 0))), "t1", false));
+    let mut other = item(vec![], completed(2, 1, "1"), Some(("t1", 3)));
+    other.execution_id = Some("another".to_owned());
+    assert!(matches!(episodes.run(other, "t2", false), Outcome::NeedsHistory(_)));
+}
+
+#[test]
+fn a_streamed_history_is_asked_for_when_there_is_no_session() {
+    let episodes = episodes();
+    let mut request = item(vec![], completed(2, 1, "1"), None);
+    request.requires_history_streaming = true;
+    assert!(matches!(episodes.run(request, "t", false), Outcome::NeedsHistory(_)));
+}
+
+#[test]
+fn a_termination_is_answered_without_running_anything() {
+    let episodes = episodes();
+    let terminated = wire::ExecutionTerminatedEvent { input: Some("enough".to_owned()), recurse: true };
+    let mut new = begin("no such orchestrator");
+    new.push(event(1, -1, EventType::ExecutionTerminated(terminated)));
+    let response = answer(episodes.run(item(vec![], new, None), "t", false));
+    assert_eq!(result(&response), "enough");
+}
+
+#[test]
+fn an_orchestrator_that_is_not_here_parks() {
+    let Outcome::Park(park, _) = episodes().run(item(vec![], begin("absent"), None), "t", false) else { panic!() };
+    assert_eq!(park.reason, ParkReason::NoVersion);
+    assert!(park.message.contains("`absent`"), "{park}");
+}
+
+#[test]
+fn a_history_that_holds_another_activity_parks_with_both_names() {
+    let mut past = begin("program");
+    past.push(scheduled(1, 1, "say_hello"));
+    let Outcome::Park(park, component) = episodes().run(item(past, completed(2, 1, "1"), None), "t", false) else {
+        panic!()
+    };
+    assert_eq!(park.reason, ParkReason::Divergence);
+    for part in ["event 2", "`say_hello`", "`echo`"] {
+        assert!(park.message.contains(part), "{part}: {park}");
+    }
+    assert!(!component.is_empty());
+}

@@ -1,0 +1,69 @@
+//! What can be set about a host.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::sandbox::SandboxLimits;
+
+/// The settings of a host. [`Options::new`] gives the defaults.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the scheduler is: `http://host:port`.
+    pub scheduler: String,
+    /// The task hub; none for the scheduler's default.
+    pub hub: Option<String>,
+    /// This worker's name, unique per process. Schedulers send an instance to the worker that holds it warm.
+    pub worker_id: String,
+    /// The folder with the components.
+    pub components: PathBuf,
+    /// Where compiled components are kept; none to compile them at each start.
+    pub cache: Option<PathBuf>,
+    /// What guests may use up.
+    pub limits: SandboxLimits,
+    /// Bytes of one payload: input, output, event, custom status.
+    pub payload_limit: usize,
+    /// How many orchestrations may be in flight.
+    pub max_orchestrations: u32,
+    /// How many activities may run at a time.
+    pub max_activities: u32,
+    /// How many threads run orchestrations.
+    pub orchestration_threads: usize,
+    /// How many suspended orchestrations are kept warm.
+    pub warm_sessions: usize,
+    /// How many bytes of guest memory the warm ones may hold together.
+    pub warm_bytes: usize,
+    /// How long running work may take to finish after a stop was asked for.
+    pub drain_timeout: Duration,
+}
+
+impl Options {
+    /// The defaults, for this scheduler and this folder of components.
+    pub fn new(scheduler: impl Into<String>, components: impl Into<PathBuf>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            scheduler: scheduler.into(),
+            hub: None,
+            worker_id: default_worker_id(),
+            components: components.into(),
+            cache: None,
+            limits: SandboxLimits::default(),
+            payload_limit: 1 << 20,
+            max_orchestrations: 1_024,
+            max_activities: 512,
+            orchestration_threads: cores,
+            warm_sessions: 20_000,
+            warm_bytes: 2 << 30,
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `host:pid:uuid`, as other SDKs name their workers.
+fn default_worker_id() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = match host.trim() {
+        "" => "localhost",
+        name => name,
+    };
+    format!("{host}:{}:{}", std::process::id(), uuid::Uuid::new_v4().simple())
+}

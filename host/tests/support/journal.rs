@@ -1,0 +1,173 @@
+//! A scheduler's part in miniature: the history of one instance, and what can happen to it next.
+
+use std::sync::Arc;
+
+use durawasm_host::abi::{Failure, Outcome};
+use durawasm_host::orchestration::{
+    Decision, EventKind, ExecutionStarted, Guest, HistoryEvent, Park, Program, Recorded, RecordedKind, Session, Time,
+    Turn,
+};
+
+/// The history of one instance.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    pub past: Vec<HistoryEvent>,
+    /// Actions that wait for a result: their id, kind and decision.
+    pub open: Vec<(i32, RecordedKind, Decision)>,
+    micros: u32,
+}
+
+impl Journal {
+    pub fn now(&mut self) -> Time {
+        self.micros += 1;
+        Time { seconds: 1_700_000_000 + i64::from(self.micros / 1_000_000), nanos: self.micros % 1_000_000 * 1_000 }
+    }
+
+    fn event(&mut self, id: i32, kind: EventKind) -> HistoryEvent {
+        HistoryEvent { id, time: self.now(), kind }
+    }
+
+    /// The new events of the first episode.
+    pub fn begin(&mut self, name: &str, input: Option<String>, more: Vec<EventKind>) -> Vec<HistoryEvent> {
+        let started = ExecutionStarted { name: name.to_owned(), input, ..Default::default() };
+        let mut kinds = vec![EventKind::ExecutionStarted(Box::new(started))];
+        kinds.extend(more);
+        self.episode(kinds)
+    }
+
+    /// The new events of an episode.
+    pub fn episode(&mut self, kinds: Vec<EventKind>) -> Vec<HistoryEvent> {
+        let mut events = vec![self.event(-1, EventKind::EpisodeStarted)];
+        for kind in kinds {
+            if let EventKind::Resolved { action, .. } = &kind {
+                self.open.retain(|(id, _, _)| id != action);
+            }
+            events.push(self.event(-1, kind));
+        }
+        events
+    }
+
+    /// Commits an episode and what it led to.
+    pub fn commit(&mut self, new: Vec<HistoryEvent>, turn: &Turn) {
+        self.past.extend(new);
+        for action in &turn.actions {
+            let Some(kind) = action.decision.kind() else { continue };
+            let recorded = Recorded { kind, name: action.decision.name().to_owned() };
+            let event = self.event(action.id, EventKind::Recorded(recorded));
+            self.past.push(event);
+            if kind != RecordedKind::SentEvent {
+                self.open.push((action.id, kind, action.decision.clone()));
+            }
+        }
+    }
+}
+
+/// A result of an action.
+pub fn resolved(of: RecordedKind, action: i32, outcome: Outcome) -> EventKind {
+    EventKind::Resolved { of, action, outcome }
+}
+
+/// An external event.
+pub fn raised(name: &str, input: &str) -> EventKind {
+    EventKind::EventRaised { name: name.to_owned(), input: Some(input.to_owned()) }
+}
+
+/// A failure that may be tried again.
+pub fn failure(error_type: &str) -> Failure {
+    Failure {
+        error_type: error_type.to_owned(),
+        message: "it failed".to_owned(),
+        stack: None,
+        retriable: true,
+        properties: Vec::new(),
+    }
+}
+
+/// The program of sessions whose guest is plain Rust.
+pub fn program() -> Arc<Program> {
+    Arc::new(Program { component: "native".to_owned(), version: "1.0.0".to_owned(), ..Default::default() })
+}
+
+/// One episode of a run: the history before it, its new events, and what it led to.
+#[derive(Clone, Debug)]
+pub struct Episode {
+    pub before: usize,
+    pub new: Vec<HistoryEvent>,
+    pub turn: Turn,
+}
+
+/// What happens next: picks among what is open, or raises an event. Several choices make an episode.
+pub type Choice = (u8, u8);
+
+/// Runs an instance live, in one warm session, letting happen what the choices say, and then everything that is left.
+pub fn live<G: Guest>(
+    mut session: Session<G>,
+    begin: impl FnOnce(&mut Journal) -> Vec<HistoryEvent>,
+    choices: &[Vec<Choice>],
+    outcome: impl Fn(&Decision) -> Outcome,
+    events: &[&str],
+) -> (Journal, Vec<Episode>) {
+    let mut journal = Journal::default();
+    let mut episodes = Vec::new();
+    let mut new = begin(&mut journal);
+    let mut choices = choices.iter();
+    loop {
+        let turn = session.apply([], new.clone()).expect("a live run goes on");
+        episodes.push(Episode { before: journal.past.len(), new: new.clone(), turn: turn.clone() });
+        journal.commit(new, &turn);
+        if turn.ended {
+            return (journal, episodes);
+        }
+        let kinds = match choices.next() {
+            Some(choices) => choose(&journal, choices, &outcome, events),
+            // The choices are used up: all that is open happens, then one event of each name.
+            None if journal.open.is_empty() => return (journal, episodes),
+            None => journal
+                .open
+                .iter()
+                .map(|(id, kind, decision)| resolved(*kind, *id, outcome(decision)))
+                .collect(),
+        };
+        new = journal.episode(kinds);
+    }
+}
+
+fn choose(
+    journal: &Journal,
+    choices: &[Choice],
+    outcome: &impl Fn(&Decision) -> Outcome,
+    events: &[&str],
+) -> Vec<EventKind> {
+    let mut open = journal.open.clone();
+    let mut kinds = Vec::new();
+    for (what, which) in choices {
+        if what % 3 == 0 || open.is_empty() {
+            let name = events[usize::from(*which) % events.len()];
+            kinds.push(raised(name, &format!("\"{}-{which}\"", kinds.len())));
+        } else {
+            let (id, kind, decision) = open.remove(usize::from(*which) % open.len());
+            kinds.push(resolved(kind, id, outcome(&decision)));
+            if what % 7 == 1 {
+                // Schedulers may deliver a result twice.
+                kinds.push(resolved(kind, id, outcome(&decision)));
+            }
+        }
+    }
+    kinds
+}
+
+/// Checks that a session that is thrown away at each point does what the warm one did.
+pub fn same_after_eviction<G: Guest>(
+    make: impl Fn() -> Session<G>,
+    journal: &Journal,
+    episodes: &[Episode],
+) -> Result<(), Park> {
+    for episode in episodes {
+        let mut session = make();
+        let turn = session.apply(journal.past[..episode.before].to_vec(), episode.new.clone())?;
+        assert_eq!(turn.actions, episode.turn.actions);
+        assert_eq!(turn.custom_status, episode.turn.custom_status);
+        assert_eq!(turn.ended, episode.turn.ended);
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! What the tests of sessions share: a scheduler's part in miniature, without any network.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub mod journal;
+pub mod reactor;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use durawasm_host::orchestration::{Limits, Session};
+use durawasm_host::registry::LoadedComponent;
+use durawasm_host::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
+
+/// A component of `tests/guests/`, as `cargo xtask setup` builds them.
+pub fn guest(name: &str) -> Vec<u8> {
+    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let folder = std::env::var_os("DURAWASM_TEST_GUESTS").map_or_else(|| target.join("guests/tests"), PathBuf::from);
+    let path = folder.join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()))
+}
+
+/// Loads a component.
+pub fn load(name: &str, limits: SandboxLimits) -> LoadedComponent {
+    let engines = Engines::new().unwrap();
+    LoadedComponent::load(&guest(name), &engines, &CodeCache::none(), limits).unwrap()
+}
+
+/// A session of a component that has not begun.
+pub fn session(component: &LoadedComponent, instance_id: &str, batch: usize) -> Session<Orchestrator> {
+    let guest = Orchestrator::new(Arc::clone(component.orchestrator_code().unwrap()));
+    let limits = Limits { batch, ..Limits::default() };
+    Session::new(guest, instance_id, Arc::clone(component.program()), limits)
+}
