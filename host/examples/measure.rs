@@ -71,6 +71,7 @@ impl Bench {
             history.extend(new);
             history.extend(records(&mut time, &turn));
             if turn.ended {
+                history.push(event(&mut time, -1, EventKind::Completed));
                 return Ok(history);
             }
             new = results(&mut time, &turn);

@@ -46,6 +46,8 @@ pub enum ParkReason {
     Contract,
     /// A payload is over the limit.
     Payload,
+    /// Too many commands at once.
+    Commands,
     /// The memory limit was reached.
     Memory,
     /// The stack limit was reached.
@@ -68,6 +70,7 @@ impl ParkReason {
             Self::ReplayTrap => "replay-trap",
             Self::Contract => "contract",
             Self::Payload => "payload",
+            Self::Commands => "commands",
             Self::Memory => "memory",
             Self::Stack => "stack",
             Self::Deadline => "deadline",

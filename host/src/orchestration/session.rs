@@ -46,13 +46,15 @@ impl Program {
 pub struct Limits {
     /// Bytes of one payload: input, output, event, custom status.
     pub payload: usize,
+    /// Commands that one call of the guest may answer with.
+    pub commands: usize,
     /// Resolutions handed over in one call. Has no influence on what happens.
     pub batch: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { payload: 1 << 20, batch: 512 }
+        Self { payload: 1 << 20, commands: 100_000, batch: 512 }
     }
 }
 
@@ -403,6 +405,18 @@ impl<G: Guest> Session<G> {
     }
 
     fn commands(&mut self, commands: Vec<Command>) -> Result<(), Stop> {
+        if commands.len() > self.limits.commands {
+            return Err(Park::new(
+                ParkReason::Commands,
+                format!(
+                    "the orchestrator sent {} commands at once; the limit is {}",
+                    commands.len(),
+                    self.limits.commands
+                ),
+                "begin less at a time: wait for some results, or spread the work over child orchestrations",
+            )
+            .into());
+        }
         for command in commands {
             if self.ended.is_some() {
                 return Err(Park::contract("the guest sent a command after it had ended the orchestration").into());
@@ -458,7 +472,8 @@ impl<G: Guest> Session<G> {
                 self.check_payload("the output", "", output.as_deref())?;
                 self.complete(Completion::new(Status::Completed, output));
             }
-            Command::Complete(Err(failures)) => {
+            Command::Complete(Err(mut failures)) => {
+                cut(&mut failures);
                 if failures.is_empty() {
                     return Err(
                         Park::contract("the guest failed without saying why: the list of failures is empty").into()
@@ -574,6 +589,24 @@ impl<G: Guest> Session<G> {
             )),
             GuestFault::Contract(message) => Stop::Park(Park::contract(message)),
         }
+    }
+}
+
+/// A failure must reach those who wait for it, however long its text is.
+fn cut(failures: &mut Vec<Failure>) {
+    const MAX_TEXT: usize = 64 << 10;
+    const MAX_CAUSES: usize = 32;
+    let shorten = |text: &mut String| {
+        if text.len() > MAX_TEXT {
+            text.truncate(text.floor_char_boundary(MAX_TEXT));
+            text.push('…');
+        }
+    };
+    failures.truncate(MAX_CAUSES);
+    for failure in failures {
+        shorten(&mut failure.error_type);
+        shorten(&mut failure.message);
+        failure.stack.as_mut().map(shorten);
     }
 }
 

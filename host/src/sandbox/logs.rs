@@ -89,8 +89,7 @@ impl LogBuffer {
 
 fn cut(mut message: String) -> String {
     if message.len() > MAX_LINE_BYTES {
-        let end = (0..=MAX_LINE_BYTES).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
-        message.truncate(end);
+        message.truncate(message.floor_char_boundary(MAX_LINE_BYTES));
         message.push('…');
     }
     message
