@@ -51,6 +51,8 @@ mod timestamp;
 mod tracing;
 
 pub use durawasm_guest_macros::{activity, orchestrator};
+#[cfg(feature = "schema")]
+pub use schemars;
 pub use {log, rand, serde_json, uuid};
 
 pub use crate::activity::ActivityContext;

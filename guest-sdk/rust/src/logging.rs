@@ -23,7 +23,28 @@ pub(crate) fn write(level: Level, target: &str, message: &str, fields: &[(String
     #[cfg(not(target_arch = "wasm32"))]
     {
         let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        eprintln!("{level:?} {target}: {message}{fields}");
+        let line = format!("{level:?} {target}: {message}{fields}");
+        eprintln!("{line}");
+        #[cfg(test)]
+        captured::push(line);
+    }
+}
+
+/// The lines that the current thread has written, for this crate's tests.
+#[cfg(test)]
+pub(crate) mod captured {
+    use std::cell::RefCell;
+
+    thread_local! {
+        static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn push(line: String) {
+        LINES.with_borrow_mut(|lines| lines.push(line));
+    }
+
+    pub(crate) fn take() -> Vec<String> {
+        LINES.take()
     }
 }
 
@@ -59,5 +80,21 @@ impl<'kvs> VisitSource<'kvs> for Fields {
         write!(text, "{value}")?;
         self.0.push((name.as_str().to_owned(), text));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use log::kv::ToValue as _;
+
+    use super::*;
+
+    #[test]
+    fn a_line_goes_out_with_its_level_target_and_fields() {
+        let fields = [("city", "Tokyo".to_value()), ("count", 2.to_value())];
+        let mut record = Record::builder();
+        record.level(log::Level::Warn).target("shop").key_values(&fields);
+        HostLog.log(&record.args(format_args!("greeting")).build());
+        assert_eq!(captured::take(), ["Level::Warn shop: greeting city=Tokyo count=2"]);
     }
 }

@@ -21,3 +21,20 @@ fn report(panic: &PanicHookInfo<'_>) {
     let fields: Vec<_> = panic.location().map(|place| ("location".to_owned(), place.to_string())).into_iter().collect();
     logging::write(Level::Error, TARGET, message, &fields);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::captured;
+
+    #[test]
+    fn a_panic_is_reported_with_its_message_and_place() {
+        install();
+        let panicked = std::panic::catch_unwind(|| panic!("out of {}", "paper"));
+        assert!(panicked.is_err());
+        let lines = captured::take();
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert!(line.starts_with("Level::Error durawasm.panic: out of paper location="), "{line}");
+        assert!(line.contains("panics.rs:"), "{line}");
+    }
+}

@@ -163,12 +163,32 @@ impl Visit for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logging::captured;
+
+    fn with_subscriber(act: impl FnOnce()) -> Vec<String> {
+        tracing::subscriber::with_default(HostSubscriber::default(), act);
+        captured::take()
+    }
 
     #[test]
-    fn a_span_is_closed_with_its_last_handle() {
-        let subscriber = HostSubscriber::default();
-        let span = subscriber.with(|spans| spans.last_id + 1);
-        assert!(!subscriber.try_close(Id::from_u64(span)), "an unknown span is not closed");
-        assert!(subscriber.current_span().id().is_none());
+    fn an_event_carries_the_fields_of_its_spans() {
+        let lines = with_subscriber(|| {
+            let order = tracing::info_span!("order", id = 7, state = tracing::field::Empty);
+            order.record("state", "paid");
+            let _outer = order.enter();
+            let _inner = tracing::info_span!("item", item = "ink").entered();
+            tracing::warn!(target: "shop", left = 2, "nearly {}", "gone");
+        });
+        assert_eq!(lines, ["Level::Warn shop: nearly gone id=7 state=paid item=ink left=2"]);
+    }
+
+    #[test]
+    fn a_span_that_was_left_is_not_told() {
+        let lines = with_subscriber(|| {
+            tracing::info_span!("order", id = 7).in_scope(|| tracing::info!(target: "shop", "inside"));
+            tracing::info!(target: "shop", "outside");
+            tracing::debug!(target: "shop", "not made");
+        });
+        assert_eq!(lines, ["Level::Info shop: inside id=7", "Level::Info shop: outside"]);
     }
 }

@@ -1,10 +1,16 @@
 //! What user code may write: it compiles, and means what it says.
 
+use durawasm_guest::__private::{Offered, describe};
 use durawasm_guest::prelude::*;
 use durawasm_guest::{Activity, Orchestrator};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(durawasm_guest::schemars::JsonSchema),
+    schemars(crate = "durawasm_guest::schemars")
+)]
 struct Order {
     item: String,
     #[serde(default)]
@@ -79,4 +85,16 @@ fn names_come_from_functions_or_from_the_option() {
     assert_eq!(<double as Activity>::NAME, "double");
     assert_eq!(<ship as Activity>::NAME, "ShipOrder");
     const { assert!(<ship as Activity>::TAKES_INPUT && !<nothing as Activity>::TAKES_INPUT) };
+}
+
+#[test]
+fn a_component_describes_what_it_offers() {
+    let info = describe("shop", "1.2.3", &[<every_kind as Offered>::OFFER, <ship as Offered>::OFFER]);
+    assert_eq!((info.name.as_str(), info.version.as_str()), ("shop", "1.2.3"));
+    let [orchestrator] = info.orchestrators.as_slice() else { panic!("{info:?}") };
+    assert_eq!(orchestrator.description.as_deref(), Some("Calls with every kind of input that is accepted."));
+    let [activity] = info.activities.as_slice() else { panic!("{info:?}") };
+    assert_eq!((activity.name.as_str(), activity.description.as_deref()), ("ShipOrder", None));
+    let schema = activity.input_schema.as_deref();
+    assert_eq!(schema.is_some_and(|schema| schema.contains("\"item\"")), cfg!(feature = "schema"), "{schema:?}");
 }

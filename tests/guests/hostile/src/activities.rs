@@ -1,7 +1,7 @@
 //! Activities that misbehave.
 
 use crate::bindings::exports::durawasm::workflow::activity::{Context, Guest, Outcome};
-use crate::{Hostile, devour, out_of_bounds, overflow, spin, too_long, trap};
+use crate::{Hostile, devour, out_of_bounds, overflow, overflow_with_large_frames, spin, too_long, trap};
 
 /// What an activity does.
 type Work = fn() -> Outcome;
@@ -15,6 +15,7 @@ pub(crate) const ALL: &[(&str, Work)] = &[
     ("loops for ever", || spin()),
     ("allocates without end", || devour()),
     ("overflows the stack", || Ok(Some(overflow(0).to_string()))),
+    ("overflows the stack in its memory", || Ok(Some(overflow_with_large_frames(0).to_string()))),
     ("returns a long output", || Ok(Some(too_long()))),
     ("returns 2 MiB", || Ok(Some("x".repeat(2 << 20)))),
     ("returns what is not JSON", || Ok(Some("not { JSON".to_owned()))),

@@ -54,11 +54,17 @@ fn devour() -> ! {
     }
 }
 
-/// Calls itself until the stack is full.
+/// Calls itself until the WebAssembly stack is full.
 #[allow(unconditional_recursion, reason = "that is the point")]
 fn overflow(depth: u64) -> u64 {
-    let frame = std::hint::black_box([depth; 64]);
-    overflow(depth + 1) + std::hint::black_box(frame)[0]
+    std::hint::black_box(overflow(depth + 1)) + depth
+}
+
+/// Calls itself until the stack that the compiler keeps in the linear memory is full: a different trap.
+#[allow(unconditional_recursion, reason = "that is the point")]
+fn overflow_with_large_frames(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 1_024]);
+    overflow_with_large_frames(depth + 1) + std::hint::black_box(frame)[0]
 }
 
 /// Traps with no panic before it.

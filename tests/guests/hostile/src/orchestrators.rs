@@ -6,12 +6,12 @@ use crate::bindings::durawasm::workflow::types::{Failure, Timestamp};
 use crate::bindings::exports::durawasm::workflow::orchestrator::{
     ActivityCall, Command, Context, Event, Guest, NextGeneration, NextVersion, Request, Resolution,
 };
-use crate::{Hostile, devour, out_of_bounds, overflow, spin, too_long, trap};
+use crate::{Hostile, devour, out_of_bounds, overflow, overflow_with_large_frames, spin, too_long, trap};
 
 /// What an orchestrator answers at its start, or after its first activity.
 type Answer = fn() -> Vec<Command>;
 
-/// Each by its name. Those whose name begins with `later` do it after the activity `fine`; `resume` says when.
+/// Each by its name. Those whose name begins with `later` do it after the activity `fine`, in `resume`.
 pub(crate) const ALL: &[(&str, Answer)] = &[
     ("panics", || panic!("hostile")),
     ("traps", || trap()),
@@ -19,6 +19,7 @@ pub(crate) const ALL: &[(&str, Answer)] = &[
     ("loops for ever", || spin()),
     ("allocates without end", || devour()),
     ("overflows the stack", || vec![complete(&overflow(0).to_string())]),
+    ("overflows the stack in its memory", || vec![complete(&overflow_with_large_frames(0).to_string())]),
     ("repeats an op id", || vec![call(1, "fine", None), call(1, "fine", None)]),
     ("goes back with its op ids", || vec![call(5, "fine", None), call(3, "fine", None)]),
     ("cancels an unknown op", || vec![call(1, "fine", None), Command::Cancel(99)]),
@@ -43,7 +44,7 @@ pub(crate) const ALL: &[(&str, Answer)] = &[
     ("calls an activity without a name", || vec![call(1, "", None)]),
     ("waits for an event without a name", || vec![Command::Issue((1, Request::WaitEvent(String::new())))]),
     ("waits for nothing", Vec::new),
-    ("sends a million commands", || (1..=1_000_000).map(|op| call(op, "fine", None)).collect()),
+    ("sends a hundred thousand commands", || (1..=100_000).map(|op| call(op, "fine", None)).collect()),
     ("later panics", || panic!("hostile, later")),
     ("later traps", || trap()),
     ("later loops for ever", || spin()),
