@@ -73,3 +73,8 @@ pub mod __private {
         Offer, Offered, describe, names_are_unique, resume_orchestrator, run_activity, start_orchestrator,
     };
 }
+
+/// The guide's example is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Guide;
