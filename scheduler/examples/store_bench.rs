@@ -22,7 +22,10 @@ fn main() -> Result<(), StoreError> {
     let folder = root.join(format!("durawasm-store-bench-{}", std::process::id()));
     let io = |e: std::io::Error| StoreError::Io(format!("{}: {e}", folder.display()));
     std::fs::create_dir_all(&folder).map_err(io)?;
-    println!("Store in {}; an episode is 3 events, its instance's row, one event consumed and one received.", root.display());
+    println!(
+        "Store in {}; an episode is 3 events, its instance's row, one event consumed and one received.",
+        root.display()
+    );
     let result = fsyncs(&folder).map_err(io).and_then(|()| commits(&folder)).and_then(|()| opening(&folder));
     std::fs::remove_dir_all(&folder).map_err(io)?;
     result
@@ -111,7 +114,11 @@ fn opening(folder: &Path) -> Result<(), StoreError> {
         let store = SqliteStore::open(&path, SqliteOptions::default())?;
         let opened = begin.elapsed();
         let recovered = store.recover()?;
-        println!("open {what}: {opened:.1?}, recover: {:.1?}, {} active", begin.elapsed() - opened, recovered.active.len());
+        println!(
+            "open {what}: {opened:.1?}, recover: {:.1?}, {} active",
+            begin.elapsed() - opened,
+            recovered.active.len()
+        );
     }
     Ok(())
 }
@@ -145,7 +152,10 @@ fn long_history(store: &SqliteStore) -> Result<(), StoreError> {
         }
         count += page.len() as u64;
     }
-    println!("a history of {count} events: written in {written:.1?}, read in pages of 256 KiB in {:.1?}", begin.elapsed());
+    println!(
+        "a history of {count} events: written in {written:.1?}, read in pages of 256 KiB in {:.1?}",
+        begin.elapsed()
+    );
     Ok(())
 }
 
@@ -205,7 +215,11 @@ impl Load {
             open_children: 0,
             parked: None,
         };
-        let started = pb::ExecutionStartedEvent { name: "hello_cities".into(), input: Some("{\"n\":5}".into()), ..Default::default() };
+        let started = pb::ExecutionStartedEvent {
+            name: "hello_cities".into(),
+            input: Some("{\"n\":5}".into()),
+            ..Default::default()
+        };
         batch.put_inbox(record.key, InboxEntry { seq: 0, stored: event(EventType::ExecutionStarted(started.into())) });
         batch.put_instance(&record);
         record
@@ -215,8 +229,10 @@ impl Load {
         let record = &mut self.running[self.turn];
         let number = record.history_len / 3 + 1;
         let ends = number == EPISODES;
-        let scheduled = pb::TaskScheduledEvent { name: "say_hello".into(), input: Some("\"Tokyo\"".into()), ..Default::default() };
-        let mut events = vec![event(EventType::OrchestratorStarted(pb::OrchestratorStartedEvent {})), completed_task(number as i32)];
+        let scheduled =
+            pb::TaskScheduledEvent { name: "say_hello".into(), input: Some("\"Tokyo\"".into()), ..Default::default() };
+        let mut events =
+            vec![event(EventType::OrchestratorStarted(pb::OrchestratorStartedEvent {})), completed_task(number as i32)];
         if record.history_len == 0 {
             let started = pb::ExecutionStartedEvent { name: "hello_cities".into(), ..Default::default() };
             events[1] = event(EventType::ExecutionStarted(started.into()));
@@ -245,7 +261,10 @@ impl Load {
 }
 
 fn completed_task(id: i32) -> StoredEvent {
-    event(EventType::TaskCompleted(pb::TaskCompletedEvent { task_scheduled_id: id, result: Some("\"Hello, Tokyo!\"".into()) }))
+    event(EventType::TaskCompleted(pb::TaskCompletedEvent {
+        task_scheduled_id: id,
+        result: Some("\"Hello, Tokyo!\"".into()),
+    }))
 }
 
 fn event(event_type: EventType) -> StoredEvent {

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use durawasm_scheduler::store::Store;
 use durawasm_scheduler::store::memory::MemoryStore;
 use durawasm_scheduler::store::sqlite::{SqliteOptions, SqliteStore};
+use durawasm_scheduler::store::{Store, StoreError};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use store_world::World;
@@ -100,31 +100,87 @@ fn a_killed_process_leaves_all_that_it_acknowledged_and_no_part_of_a_batch() {
     }
 }
 
-#[test]
-fn after_a_power_cut_at_any_byte_of_the_log_there_are_whole_batches() {
-    std::panic::set_hook(Box::new(|_| {}));
+/// What a machine leaves that stops with 30 batches in the log: database, log, and where the last batch begins in it.
+fn stopped(seed: u64) -> (Vec<u8>, Vec<u8>, usize) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("hub.db");
-    let wal = folder.path().join("hub.db-wal");
-    let seed = 7;
     let mut world = World::new(seed);
     let store = SqliteStore::create(&path, SqliteOptions::default()).expect("it is made");
     store.recover().expect("it recovers");
+    let mut last = 0;
+    let log = || fs::read(folder.path().join("hub.db-wal")).expect("it is read");
     for _ in 0..30 {
+        last = log().len();
         store.commit(&world.batch()).expect("it is taken");
     }
-    let (database, log) = (fs::read(&path).expect("it is read"), fs::read(&wal).expect("it is read"));
-    drop(store);
+    (fs::read(&path).expect("it is read"), log(), last)
+}
+
+/// Opens what a machine left.
+fn start_again(folder: &Path, database: &[u8], log: &[u8]) -> Result<SqliteStore, StoreError> {
+    let path = folder.join("hub.db");
+    fs::write(&path, database).expect("it is written");
+    fs::write(folder.join("hub.db-wal"), log).expect("it is written");
+    SqliteStore::open(&path, SqliteOptions::default())
+}
+
+#[test]
+fn after_a_power_cut_at_any_byte_of_the_log_there_are_whole_batches() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let seed = 7;
+    let (database, log, _) = stopped(seed);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     for cut in (0..20).map(|_| rng.random_range(0..log.len())).chain([log.len()]) {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("hub.db");
-        fs::write(&path, &database).expect("it is written");
-        fs::write(folder.path().join("hub.db-wal"), &log[..cut]).expect("it is written");
-        let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
+        let store = start_again(folder.path(), &database, &log[..cut]).expect("it opens");
         let found = whole_batches(&store, seed, 0, 30).unwrap_or_else(|| panic!("cut at {cut} of {}", log.len()));
         assert!(cut < log.len() || found == 30, "all was there, and {found} batches were found");
     }
+}
+
+#[test]
+fn after_a_power_cut_that_lost_any_part_of_the_last_batch_the_others_are_there() {
+    std::panic::set_hook(Box::new(|_| {}));
+    for seed in 20..30 {
+        let (database, mut log, last) = stopped(seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let lost = rng.random_range(last..log.len());
+        let until = (lost + rng.random_range(1..8_192)).min(log.len());
+        log[lost..until].fill(0);
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = start_again(folder.path(), &database, &log).expect("it opens");
+        assert!(
+            whole_batches(&store, seed, 29, 30).is_some(),
+            "seed {seed}: zeros from {lost} to {until}, last {last}"
+        );
+    }
+}
+
+#[test]
+fn damage_to_the_log_is_said_and_takes_no_acknowledged_batch_but_the_last_back() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let seed = 8;
+    let (database, log, last) = stopped(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut refused = 0;
+    for _ in 0..60 {
+        let mut log = log.clone();
+        let bit = rng.random_range(0..log.len() * 8);
+        log[bit / 8] ^= 1 << (bit % 8);
+        let folder = tempfile::tempdir().expect("a folder");
+        match start_again(folder.path(), &database, &log) {
+            Ok(store) => {
+                let fewest = if bit / 8 >= last { 29 } else { 30 };
+                let found = whole_batches(&store, seed, fewest, 30);
+                assert!(found.is_some(), "bit {bit} flipped, last batch from {last}");
+            }
+            Err(error) => {
+                assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 40, "only {refused} of 60 were refused");
 }
 
 #[test]

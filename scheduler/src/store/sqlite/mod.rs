@@ -4,6 +4,7 @@
 //! one process at a time, which a lock file beside it sees to. `docs/store.md` describes the format.
 
 mod error;
+mod log;
 mod pages;
 mod reader;
 mod schema;
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use self::error::{Failure, corrupt};
+use self::log::Log;
 use self::reader::Readers;
 use self::writer::Writer;
 use super::lock::LockFile;
@@ -101,9 +103,15 @@ impl SqliteStore {
             // SQLite would take it for a new one.
             return Err(corrupt(path, &"it is empty"));
         }
+        match log::inspect(&beside(path, "-wal")) {
+            Ok(Log::Sound) => {}
+            Ok(Log::Damaged(what)) => return Err(corrupt(path, &what)),
+            Err(e) => return Err(StoreError::Io(format!("{}-wal: {e}", path.display()))),
+        }
         pages::register()?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags_and_vfs(path, flags, pages::VFS).map_err(|e| Failure::from(e).at(path))?;
+        let connection =
+            Connection::open_with_flags_and_vfs(path, flags, pages::VFS).map_err(|e| Failure::from(e).at(path))?;
         schema::prepare_writer(&connection, path)?;
         let writer = Writer::new(connection).map_err(|failure| failure.at(path))?;
         Ok(Self {

@@ -89,7 +89,8 @@ impl Methods {
         }
         // Version 2 is without memory mapping, which would go past `read`.
         let version = platform.iVersion.min(2);
-        let checked = ffi::sqlite3_io_methods { iVersion: version, xRead: Some(read), xWrite: Some(write), ..*platform };
+        let checked =
+            ffi::sqlite3_io_methods { iVersion: version, xRead: Some(read), xWrite: Some(write), ..*platform };
         let methods = Box::leak(Box::new(Self { checked, platform }));
         known.push(methods);
         methods

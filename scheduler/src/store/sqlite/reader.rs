@@ -7,8 +7,8 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::Failure;
-use super::{pages, schema};
 use super::writer::number;
+use super::{pages, schema};
 use crate::core::ids::{InstanceId, InstanceKey, Position, RunId};
 use crate::core::record::{InboxEntry, InstanceRecord, StoredEvent, TimerRecord};
 use crate::store::codec::{self, Damaged};
@@ -76,7 +76,8 @@ impl Readers {
 
     fn open(&self) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags_and_vfs(&self.path, flags, pages::VFS).map_err(|e| Failure::from(e).at(&self.path))?;
+        let connection = Connection::open_with_flags_and_vfs(&self.path, flags, pages::VFS)
+            .map_err(|e| Failure::from(e).at(&self.path))?;
         schema::prepare_reader(&connection, &self.path)?;
         Ok(connection)
     }
