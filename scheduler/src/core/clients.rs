@@ -180,7 +180,7 @@ impl Partition {
         if status.is_terminal() || (status == Status::Suspended) == suspend {
             return Ok(Reply::Done);
         }
-        let begun = instance.record.history_len > 0;
+        let begun = instance.record.last_episode_at > super::time::Timestamp::MIN;
         instance.record.status = if suspend || begun { to } else { Status::Pending };
         let event_type = if suspend {
             EventType::ExecutionSuspended(pb::ExecutionSuspendedEvent { input: reason })

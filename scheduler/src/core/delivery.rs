@@ -7,7 +7,7 @@ use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
 
 use super::events;
-use super::ids::InstanceId;
+use super::ids::{InstanceId, Position, RunId};
 use super::instance::Instance;
 use super::message::{Effect, Refusal, StartRequest};
 use super::partition::{Lookup, Partition};
@@ -24,6 +24,9 @@ pub enum Delivery {
     Event(InstanceId, String, Option<String>),
     /// Asks an instance to end: reason, and whether its children shall end too.
     Terminate(InstanceId, Option<String>, bool),
+    /// Passes a termination on to a child, which by now may be somebody else's instance under the same id: where the parent
+    /// called it, and the reason.
+    TerminateChild(InstanceId, RunId, Position, Option<String>),
 }
 
 /// How a child ended.
@@ -39,6 +42,16 @@ impl Partition {
                 self.post(&target, event, lookup).map(drop)
             }
             Delivery::Terminate(target, reason, recurse) => self.terminate(&target, reason, recurse, lookup).map(drop),
+            Delivery::TerminateChild(target, run, position, reason) => {
+                let parent = self.find(&target, lookup).map(|child| child.and_then(|c| c.record.parent.as_ref()));
+                match parent.map(|link| link.map(|p| (p.run, p.position))) {
+                    Ok(link) if link == Some((run, position)) => {
+                        self.terminate(&target, reason, true, lookup).map(drop)
+                    }
+                    Ok(_) => Ok(()),
+                    Err(why) => Err(why),
+                }
+            }
         };
         match lost {
             // What is sent to nobody is dropped: the protocol says so.

@@ -263,6 +263,12 @@ impl Dispatcher {
         self.queues.iter().filter(|q| q.takers().is_empty()).flat_map(|q| q.waiting.iter().map(|(_, work)| work))
     }
 
+    /// How many items workers have.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        self.attempts.len()
+    }
+
     fn route_index(&mut self, route: &Route) -> RouteIndex {
         if let Some(index) = self.routes.get(route) {
             return *index;

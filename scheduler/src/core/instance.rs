@@ -130,15 +130,14 @@ impl Instance {
     }
 
     /// Whether there is something to deliver and nothing that holds it back. A suspended instance takes only its end; events
-    /// wait for its resumption.
+    /// wait for its resumption. `early`: the time of its start has not come.
     #[must_use]
-    pub fn wants_turn(&self, now: Timestamp) -> bool {
+    pub fn wants_turn(&self, early: bool) -> bool {
         let status = self.record.status;
         if status.is_terminal() || self.inbox.is_empty() || !matches!(self.turn, Turn::Idle) {
             return false;
         }
         let held = status == super::record::Status::Suspended && !self.is_terminating();
-        let early = self.record.scheduled_start.is_some_and(|start| start > now) && self.record.history_len == 0;
         !held && (!early || self.is_terminating())
     }
 
@@ -163,6 +162,7 @@ impl Instance {
                 continue;
             }
             match &stored.event.event_type {
+                Some(EventType::SubOrchestrationInstanceCreated(_)) if self.record.status.is_terminal() => {}
                 Some(EventType::TaskScheduled(task)) => {
                     let open = open_activity(&self.record, stored.event.event_id, task);
                     self.activities.insert(position, open);

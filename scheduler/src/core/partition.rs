@@ -65,6 +65,29 @@ pub struct Identity {
     pub salt: u64,
 }
 
+/// How much a partition holds in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Instances.
+    pub instances: usize,
+    /// Timers that are set.
+    pub timers: usize,
+    /// Work that is held back for a while.
+    pub delayed: usize,
+    /// Instances that wait for another worker.
+    pub parked: usize,
+    /// Items that workers have.
+    pub sent: usize,
+}
+
+impl Census {
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The state machine of a partition. See the module's text.
 pub struct Partition {
     pub(super) identity: Identity,
@@ -141,6 +164,14 @@ impl Partition {
     pub fn handle(&mut self, input: Input, now: Timestamp, lookup: &dyn Lookup) {
         self.now = self.now.max(now);
         match input {
+            // Numbers of executions may be the same in two hubs, and so may ids.
+            Input::CompleteEpisode(request, token, _)
+            | Input::CompleteActivity(request, token, _)
+            | Input::Abandon(request, token, _)
+                if token.hub != self.identity.hub =>
+            {
+                self.reply(request, Ok(Reply::Void));
+            }
             Input::Start(request, start) => {
                 let answer = self.start(*start, lookup);
                 self.reply(request, answer);
@@ -252,6 +283,18 @@ impl Partition {
         self.instances.len()
     }
 
+    /// What is in memory beside the store: for operators, and for the simulator, which wants none of it once all is over.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        Census {
+            instances: self.instances.len(),
+            timers: self.timers.len(),
+            delayed: self.delayed.len(),
+            parked: self.parked.len(),
+            sent: self.dispatcher.sent(),
+        }
+    }
+
     // ---- what the sibling modules share -------------------------------------------------------------------------------
 
     pub(super) fn effect(&mut self, after: BatchSeq, effect: Effect) {
@@ -354,14 +397,17 @@ impl Partition {
 
     fn settle(&mut self, id: &InstanceId) {
         self.end_unserved(id);
-        let now = self.now;
         let Some(instance) = self.instances.get_mut(id) else { return };
         self.stamps += 1;
         instance.stamp = self.stamps;
-        if instance.wants_turn(now) {
+        // The timer says so and not the clock, which may have been set back since the timer fired.
+        let early = self.timers.contains(instance.record.run, TimerRecord::START);
+        if instance.wants_turn(early) {
             self.offer_episode(id);
         } else if instance.is_at_rest() {
-            if instance.record.status.is_terminal() {
+            if instance.record.status.is_terminal() && instance.last_batch <= self.committed {
+                self.instances.remove(id);
+            } else if instance.record.status.is_terminal() {
                 self.ended.push_back((instance.last_batch, id.clone(), instance.stamp));
             } else {
                 self.idle.push_back((id.clone(), instance.stamp));

@@ -80,6 +80,12 @@ impl Pipeline {
         &self.partition
     }
 
+    /// Whether nothing is being written and nobody waits for a write.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.writing.is_none() && self.waiting.is_empty() && self.partition.has_nothing_to_write()
+    }
+
     fn release(&mut self) -> Vec<Effect> {
         let later = self.waiting.split_off(&BatchSeq(self.committed.0 + 1));
         std::mem::replace(&mut self.waiting, later).into_values().flatten().collect()

@@ -146,7 +146,7 @@ pub struct InstanceRecord {
     pub base: Option<TurnId>,
     /// The sequence of the next event of the inbox.
     pub inbox_next: u64,
-    /// Events in the inbox.
+    /// Events in the inbox. (Once it has ended: answers of activities, until all of them have come.)
     pub inbox_len: u64,
     /// Activities called and not answered.
     pub open_activities: u32,
@@ -158,10 +158,10 @@ pub struct InstanceRecord {
 
 impl InstanceRecord {
     /// Whether recovery must look at it: there is work to hand out. (Timers bring their instances back by
-    /// themselves, and so do events from outside.)
+    /// themselves, and so do events from outside.) Activities that nobody waits for outlive their instance.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        !self.status.is_terminal() && (self.inbox_len > 0 || self.open_activities > 0)
+        self.open_activities > 0 || (!self.status.is_terminal() && self.inbox_len > 0)
     }
 }
 

@@ -49,6 +49,12 @@ impl Timers {
         }
     }
 
+    /// Whether this timer is set.
+    #[must_use]
+    pub fn contains(&self, run: RunId, position: Position) -> bool {
+        self.of_run.get(&run).is_some_and(|timers| timers.contains_key(&position))
+    }
+
     /// How many timers an execution has open.
     #[must_use]
     pub fn count(&self, run: RunId) -> usize {

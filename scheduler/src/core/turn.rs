@@ -7,6 +7,7 @@ use pb::history_event::EventType;
 use pb::orchestrator_action::OrchestratorActionType as Action;
 use prost::Message as _;
 
+use super::batch::Batch;
 use super::delivery::Delivery;
 use super::dispatch::Work;
 use super::events;
@@ -16,6 +17,7 @@ use super::message::{Change, Effect, EpisodeItem, Refusal, Reply, StartRequest};
 use super::partition::Partition;
 use super::record::{InboxEntry, ParentLink, Status, StoredEvent, TimerRecord, TurnId};
 use super::token::{Token, WorkKind};
+use super::workers::SUSPICIOUS_RETURNS;
 
 /// Parts of one answer that are kept at most, so that a worker cannot fill the memory.
 const MAX_CHUNKS: usize = 4_096;
@@ -48,7 +50,10 @@ impl Partition {
         let Some(info) = self.dispatcher.stream(stream).cloned() else { return };
         let Some(mut instance) = self.instances.remove(id) else { return };
         let record = &instance.record;
-        let started_at = self.now.max(record.last_episode_at.next());
+        let mut started_at = self.now.max(record.last_episode_at.next());
+        if !self.timers.contains(record.run, TimerRecord::START) {
+            started_at = started_at.max(record.scheduled_start.unwrap_or(started_at));
+        }
         let token = self.new_token(WorkKind::Orchestration, &instance, 0);
         let mut new_events = vec![events::orchestrator_started(started_at)];
         let mut bytes = 0;
@@ -57,8 +62,13 @@ impl Partition {
             if bytes > self.limits.new_event_bytes && new_events.len() > 1 {
                 break;
             }
+            if let Some(EventType::TimerFired(fired)) = &entry.stored.event.event_type {
+                // Also if the clock was set back since.
+                started_at = started_at.max(fired.fire_at.map_or(started_at, Into::into));
+            }
             new_events.push(entry.stored.event.clone());
         }
+        new_events[0] = events::orchestrator_started(started_at);
         let warm = info.extended && instance.worker.as_deref() == Some(&*info.worker) && !instance.wants_history;
         let base = instance.record.base.map(|turn| Token {
             kind: WorkKind::Orchestration,
@@ -121,14 +131,16 @@ impl Partition {
             self.touched.push(token.instance.clone());
             return Ok(Reply::Done);
         }
+        if let Turn::Sent(episode) = &mut instance.turn {
+            join_chunks(episode, &mut response);
+        }
         if let Err(why) = self.check_response(token, &response) {
             self.give_back(token);
             return Err(why);
         }
         self.release(token);
         let Some(mut instance) = self.instances.remove(&token.instance) else { return Ok(Reply::Void) };
-        let Turn::Sent(mut episode) = std::mem::replace(&mut instance.turn, Turn::Idle) else { return Ok(Reply::Void) };
-        join_chunks(&mut episode, &mut response);
+        let Turn::Sent(episode) = std::mem::replace(&mut instance.turn, Turn::Idle) else { return Ok(Reply::Void) };
         self.commit_turn(instance, episode, response);
         Ok(Reply::Done)
     }
@@ -266,6 +278,22 @@ impl Partition {
         instance.record.inbox_len = instance.inbox.len() as u64;
     }
 
+    /// Drops what has arrived for an instance that has ended; but as long as activities of it are open, the answers of the others
+    /// are kept.
+    pub(super) fn clear_inbox(batch: &mut Batch, instance: &mut Instance) {
+        let keeps = instance.record.open_activities > 0;
+        instance.inbox.retain(|entry| {
+            let answer =
+                matches!(entry.stored.event.event_type, Some(EventType::TaskCompleted(_) | EventType::TaskFailed(_)));
+            let stays = keeps && answer && entry.stored.answers.is_some();
+            if !stays {
+                batch.delete_inbox(instance.record.key, entry.seq);
+            }
+            stays
+        });
+        instance.record.inbox_len = instance.inbox.len() as u64;
+    }
+
     fn append(&mut self, instance: &mut Instance, history: Vec<StoredEvent>) {
         let record = &mut instance.record;
         let first = record.history_len;
@@ -394,8 +422,9 @@ impl Partition {
         let now = self.now;
         let Ending { status, result, failure, action_id } = ending;
         if status == Status::Terminated && recurse {
-            for child in instance.children.values() {
-                self.deliveries.push_back(Delivery::Terminate(child.clone(), result.clone(), true));
+            for (position, child) in &instance.children {
+                let (child, run, reason) = (child.clone(), instance.record.run, result.clone());
+                self.deliveries.push_back(Delivery::TerminateChild(child, run, *position, reason));
             }
         }
         let outcome = match (status, &failure) {
@@ -415,13 +444,10 @@ impl Partition {
         record.status = status;
         record.completed_at = Some(now);
         record.open_children = 0;
-        record.inbox_len = 0;
         record.parked = None;
-        instance.children.clear();
-        for entry in instance.inbox.drain(..) {
-            self.batch.delete_inbox(record.key, entry.seq);
-        }
         let run = record.run;
+        instance.children.clear();
+        Self::clear_inbox(&mut self.batch, instance);
         self.parked.remove(&instance.record.id);
         self.drop_timers(run);
     }
@@ -481,17 +507,24 @@ impl Partition {
         }
         for entry in late {
             self.batch.delete_inbox(instance.record.key, entry.seq);
-            if entry.stored.answers.is_none() {
+            let begins = matches!(entry.stored.event.event_type, Some(EventType::ExecutionStarted(_)));
+            if entry.stored.answers.is_none() && !begins {
                 Self::push_inbox(&mut self.batch, instance, entry.stored.event, None);
             }
         }
     }
 
-    /// Ends an instance that somebody asked to end and that no connected worker can run.
+    /// Ends an instance that somebody asked to end and that no connected worker can run, or that workers keep giving back.
     pub(super) fn end_unserved(&mut self, id: &InstanceId) {
         let Some(instance) = self.instances.get(id) else { return };
         let waits = !matches!(instance.turn, Turn::Sent(_)) && !instance.record.status.is_terminal();
-        if !waits || !instance.is_terminating() || self.dispatcher.is_served(&instance.route()) {
+        if !waits || !instance.is_terminating() {
+            return;
+        }
+        // Nor is code begun before its time only to be ended.
+        let early = self.timers.contains(instance.record.run, TimerRecord::START);
+        let hopeless = early || instance.record.parked.is_some() || instance.returns >= SUSPICIOUS_RETURNS;
+        if !hopeless && self.dispatcher.is_served(&instance.route()) {
             return;
         }
         let Some(mut instance) = self.instances.remove(id) else { return };
@@ -501,11 +534,12 @@ impl Partition {
         let mut history = vec![StoredEvent { event: events::orchestrator_started(started_at), answers: None }];
         let all = instance.inbox.len();
         self.consume(&mut instance, all, &mut history);
-        let terminated = history.iter().find_map(|e| match &e.event.event_type {
+        let mut asked = history.iter().filter_map(|e| match &e.event.event_type {
             Some(EventType::ExecutionTerminated(t)) => Some(t.clone()),
             _ => None,
         });
-        let (result, recurse) = terminated.map_or((None, false), |t| (t.input, t.recurse));
+        let (result, first) = asked.next().map_or((None, false), |t| (t.input, t.recurse));
+        let recurse = first || asked.any(|t| t.recurse);
         let ending = Ending { status: Status::Terminated, result, failure: None, action_id: events::NO_ACTION };
         self.end(&mut instance, history, ending, recurse);
         self.instances.insert(id.clone(), instance);

@@ -19,7 +19,7 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// …up to this.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A stream that breaks gives its episodes back at once; from this many returns in a row on, the item itself is under suspicion.
-const SUSPICIOUS_RETURNS: u32 = 3;
+pub(super) const SUSPICIOUS_RETURNS: u32 = 3;
 /// How many timers one tick fires at most, so that other inputs are not held up.
 const TIMERS_PER_TICK: usize = 1_000;
 
@@ -75,10 +75,13 @@ impl Partition {
         // Whichever delivery the answer comes from: what matters is that nobody answered before.
         let Some(open) = instance.activities.remove(&token.position) else { return Ok(Reply::Void) };
         instance.record.open_activities -= 1;
-        if !instance.record.status.is_terminal() {
-            let event_type = activity_event(&open.request, outcome, limit);
-            let event = events::event(events::NO_ACTION, now, event_type);
-            Self::push_inbox(&mut self.batch, instance, event, Some(token.position));
+        // If the instance has ended nobody hears of the result. But while other activities of it are open it must be known that
+        // this one is not, because recovery takes for open what nothing answers.
+        let outcome = if instance.record.status.is_terminal() { Ok(None) } else { outcome };
+        let event = events::event(events::NO_ACTION, now, activity_event(&open.request, outcome, limit));
+        Self::push_inbox(&mut self.batch, instance, event, Some(token.position));
+        if instance.record.status.is_terminal() {
+            Self::clear_inbox(&mut self.batch, instance);
         }
         self.save(&token.instance);
         Ok(Reply::Done)
