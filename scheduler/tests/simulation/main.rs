@@ -1,0 +1,138 @@
+//! The seeded simulator of the scheduler's core.
+//!
+//! One seed makes one world: clients, workers that replay, a network that loses, a disk that lags, a process that crashes. The
+//! world runs until nothing happens any more; invariants are checked at every step. See `docs/simulation.md`.
+//!
+//! `DURAWASM_SIM_SEED=7` runs one seed and prints what happened, `DURAWASM_SIM_SEEDS=100000` runs many.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use worker::Sabotage;
+use world::{Trace, World};
+
+mod audit;
+mod chance;
+mod client;
+mod plan;
+mod server;
+mod session;
+mod worker;
+mod world;
+
+/// Runs one seed. The error says what is wrong.
+fn run(seed: u64, sabotage: Option<Sabotage>, trace: Option<Trace>) -> Result<u64, String> {
+    let attempt = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(seed, sabotage, trace);
+        world.run();
+        world.steps()
+    }));
+    attempt.map_err(|panic| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().map_or_else(|| "a panic".to_owned(), |t| (*t).to_owned()),
+    })
+}
+
+/// Runs a failed seed again and tells what happened before.
+fn report(seed: u64, why: &str) -> String {
+    let trace: Trace = Rc::new(RefCell::new(VecDeque::new()));
+    let again = run(seed, None, Some(trace.clone()));
+    let lines: Vec<String> = trace.borrow().iter().cloned().collect();
+    let same = if again.as_ref().err().is_some_and(|a| a == why) { "" } else { "(THE REPLAY DIFFERS) " };
+    format!("{}\nseed {seed}: {same}{why}\nrun it alone with DURAWASM_SIM_SEED={seed}", lines.join("\n"))
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+}
+
+/// Violations are panics; they are reported once, with their seed, and not as they happen.
+fn without_noise<T>(body: impl FnOnce() -> T) -> T {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = body();
+    std::panic::set_hook(hook);
+    result
+}
+
+#[test]
+fn whatever_fails_and_in_whatever_order_nothing_is_lost_nothing_is_doubled_and_all_end_as_the_model_says() {
+    let only = setting("DURAWASM_SIM_SEED");
+    let seeds = only.map_or_else(|| 0..setting("DURAWASM_SIM_SEEDS").unwrap_or(3_000), |seed| seed..seed + 1);
+    let count = seeds.end - seeds.start;
+    let (next, steps) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
+    let failed: Mutex<Vec<(u64, String)>> = Mutex::default();
+    let failed = without_noise(|| {
+        std::thread::scope(|scope| {
+            for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| {
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= seeds.end || !failed.lock().expect("not poisoned").is_empty() {
+                            return;
+                        }
+                        match run(seed, None, None) {
+                            Ok(taken) => _ = steps.fetch_add(taken, Ordering::Relaxed),
+                            Err(why) => failed.lock().expect("not poisoned").push((seed, why)),
+                        }
+                    }
+                });
+            }
+        });
+        let mut failed = failed.into_inner().expect("not poisoned");
+        failed.sort();
+        failed.first().map(|(seed, why)| report(*seed, why))
+    });
+    if let Some(report) = failed {
+        panic!("{report}");
+    }
+    println!("{count} seeds, {} steps, no violation", steps.into_inner());
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 0..20 {
+        let trace = || -> Trace { Rc::new(RefCell::new(VecDeque::new())) };
+        let (first, second) = (trace(), trace());
+        assert_eq!(run(seed, None, Some(first.clone())), run(seed, None, Some(second.clone())));
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+/// Each kind of sabotage must be noticed within a few hundred seeds.
+fn is_noticed(sabotage: Sabotage, wording: &[&str]) {
+    let found = without_noise(|| (0..400).find_map(|seed| run(seed, Some(sabotage), None).err()));
+    let found = found.unwrap_or_else(|| panic!("{sabotage:?} was not noticed"));
+    assert!(wording.iter().any(|w| found.contains(w)), "{sabotage:?} was noticed, but as: {found}");
+}
+
+#[test]
+fn a_pipeline_that_speaks_before_the_disk_is_noticed() {
+    is_noticed(Sabotage::EarlyRelease, &["on disk"]);
+}
+
+#[test]
+fn a_store_that_loses_a_batch_is_noticed() {
+    is_noticed(Sabotage::LostBatch, &[""]);
+}
+
+#[test]
+fn a_worker_that_answers_twice_and_differently_is_noticed() {
+    is_noticed(Sabotage::TwoAnswers, &["another result than the model"]);
+}
+
+#[test]
+fn a_worker_that_trusts_its_warm_session_is_noticed() {
+    is_noticed(Sabotage::TrustedSession, &[""]);
+}
+
+#[test]
+fn a_store_that_does_not_raise_its_incarnation_is_noticed() {
+    is_noticed(Sabotage::SameIncarnation, &[""]);
+}
