@@ -18,5 +18,6 @@ pub mod timers;
 pub mod token;
 
 mod clients;
+mod ending;
 mod turn;
 mod workers;

@@ -18,6 +18,7 @@ use world::{Trace, World};
 mod audit;
 mod chance;
 mod client;
+mod network;
 mod plan;
 mod server;
 mod session;

@@ -1,7 +1,7 @@
 //! The simulated world: one clock, one line of happenings, one scheduler with its disk, workers, clients, and the network between.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::audit::Audit;
 use crate::chance::Chance;
 use crate::client::Script;
 use crate::server::Server;
-use crate::worker::{Answer, Part, Sabotage, Weather, Worker};
+use crate::worker::{Answer, Part, Sabotage, Worker};
 
 /// The last things that happened, for people.
 pub(crate) type Trace = Rc<RefCell<VecDeque<String>>>;
@@ -37,13 +37,15 @@ pub(crate) enum Caller {
     Client(usize),
     /// A worker, in one of its lives, with one of its answers.
     Worker(usize, u64, u64),
+    /// Somebody who has nothing to say here.
+    Stranger,
 }
 
 /// What comes back of a call; None: nothing did.
-type Outcome = Option<Result<Reply, Refusal>>;
+pub(crate) type Outcome = Option<Result<Reply, Refusal>>;
 
 #[derive(Debug)]
-enum Happening {
+pub(crate) enum Happening {
     Start,
     Crash,
     /// The batch that is being written has reached the disk (in that incarnation)…
@@ -68,24 +70,24 @@ enum Happening {
 
 /// Everything.
 pub(crate) struct World {
-    chance: Chance,
-    now: i64,
+    pub(crate) chance: Chance,
+    pub(crate) now: i64,
     /// By how much the scheduler's clock is wrong.
-    skew: i64,
+    pub(crate) skew: i64,
     line: BTreeMap<(i64, u64), Happening>,
-    counter: u64,
+    pub(crate) counter: u64,
     steps: u64,
     storm_ends: i64,
     pub(crate) store: MemoryStore,
-    server: Option<Server>,
+    pub(crate) server: Option<Server>,
     /// The batch that is on its way to the disk.
     writing: Option<(BatchSeq, Batch)>,
     on_disk: bool,
     pub(crate) audit: Audit,
-    workers: Vec<Worker>,
-    script: Script,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) script: Script,
     limits: Limits,
-    sabotage: Option<Sabotage>,
+    pub(crate) sabotage: Option<Sabotage>,
     trace: Option<Trace>,
 }
 
@@ -260,11 +262,11 @@ impl World {
 
     // ---- the scheduler and its disk -----------------------------------------------------------------------------------
 
-    fn clock(&self) -> Timestamp {
+    pub(crate) fn clock(&self) -> Timestamp {
         Timestamp::from_micros(1_700_000_000_000_000 + self.now + self.skew)
     }
 
-    fn stormy(&self) -> bool {
+    pub(crate) fn stormy(&self) -> bool {
         self.now < self.storm_ends
     }
 
@@ -313,7 +315,7 @@ impl World {
     }
 
     /// Hands an input in, and soon lets out what comes of it.
-    fn input(&mut self, caller: Option<(RequestId, Caller)>, input: Input) {
+    pub(crate) fn input(&mut self, caller: Option<(RequestId, Caller)>, input: Input) {
         let now = self.clock();
         let Some(server) = &mut self.server else { return };
         server.handle(caller, input, now, &Disk(&self.store));
@@ -464,134 +466,11 @@ impl World {
         past
     }
 
-    // ---- callers ------------------------------------------------------------------------------------------------------
-
-    fn arrive(&mut self, caller: Caller) {
-        if self.server.is_none() {
-            return self.after(3_000, Happening::Return(caller, None));
-        }
-        self.counter += 1;
-        let request = RequestId(self.counter);
-        let now = self.clock();
-        let input = match caller {
-            Caller::Client(operation) => self.script.call(operation, request, now),
-            Caller::Worker(worker, life, number) => {
-                let worker = &self.workers[worker];
-                let Some(answer) = worker.answers.get(&number).filter(|_| worker.life == life) else { return };
-                let part = &answer.parts[answer.at];
-                part.call(request, answer.token.clone())
-            }
-        };
-        self.input(Some((request, caller)), input);
-    }
-
-    fn come_back(&mut self, caller: Caller, outcome: Outcome) {
-        let Some(answer) = outcome else {
-            let wait = self.chance.span(5_000);
-            return self.after(wait, Happening::Send(caller));
-        };
-        match caller {
-            Caller::Client(operation) => {
-                self.script.answered(operation, &answer);
-                for (wait, next) in self.script.operations[operation].then.clone() {
-                    self.after(wait, Happening::Send(Caller::Client(next)));
-                }
-            }
-            Caller::Worker(number, life, which) => {
-                let worker = &mut self.workers[number];
-                let Some(pending) = worker.answers.get_mut(&which).filter(|_| worker.life == life) else { return };
-                assert!(answer.is_ok(), "a worker's answer was refused: {answer:?}");
-                pending.at += 1;
-                let repeats = self.stormy() && self.chance.percent(5);
-                let worker = &mut self.workers[number];
-                let pending = worker.answers.get_mut(&which).expect("it was there");
-                if pending.at < pending.parts.len() {
-                    return self.after(0, Happening::Send(caller));
-                }
-                if repeats {
-                    // Once more, and wrongly: the first answer is on disk, so this one must change nothing.
-                    pending.at -= 1;
-                    if let Part::Activity(outcome) = &mut pending.parts[pending.at] {
-                        *outcome = Ok(Some("wrong".into()));
-                    }
-                    let wait = self.chance.span(10_000);
-                    return self.after(wait, Happening::Send(caller));
-                }
-                worker.answers.remove(&which);
-            }
-        }
-    }
-
-    // ---- workers ------------------------------------------------------------------------------------------------------
-
-    fn connect(&mut self, worker: usize) {
-        if self.workers[worker].stream.is_some() {
-            return;
-        }
-        let Some(server) = &mut self.server else {
-            return self.after(5_000, Happening::Connect(worker));
-        };
-        self.counter += 1;
-        let stream = StreamId(self.counter);
-        self.workers[worker].stream = Some(stream);
-        server.streams.insert(stream, (self.workers[worker].limits, HashMap::new()));
-        let info = self.workers[worker].info();
-        self.input(None, Input::Connect(stream, info));
-    }
-
-    fn break_stream(&mut self, worker: usize) {
-        let Some(stream) = self.workers[worker].stream.take() else { return };
-        if let Some(server) = &self.server {
-            let life = server.life;
-            let wait = self.chance.span(5_000);
-            self.after(wait, Happening::Unlink(life, stream));
-        }
-        let wait = self.chance.span(30_000);
-        self.after(wait, Happening::Connect(worker));
-    }
-
-    fn work_on_episode(
-        &mut self,
-        number: usize,
-        stream: StreamId,
-        item: &EpisodeItem,
-        past: Option<&[pb::HistoryEvent]>,
-    ) {
-        let weather = Weather { stormy: self.stormy(), sabotage: self.sabotage };
-        let worker = &mut self.workers[number];
-        if worker.stream != Some(stream) {
-            return;
-        }
-        let parts = worker.episode(item, past, &mut self.chance, &weather);
-        let life = worker.life;
-        let wait = self.chance.span(300);
-        self.after(wait, Happening::Answer(number, life, item.token.clone(), parts));
-    }
-
-    fn work_on_activity(&mut self, number: usize, stream: StreamId, token: Token, request: &pb::ActivityRequest) {
-        let worker = &self.workers[number];
-        let life = worker.life;
-        if worker.stream != Some(stream) {
-            return;
-        }
-        let wait = self.chance.span(3_000);
-        if self.stormy() && self.chance.percent(5) {
-            return self.after(wait, Happening::Answer(number, life, token, vec![Part::Abandon(None)]));
-        }
-        self.audit.executed(token.run, token.position);
-        if self.sabotage == Some(Sabotage::TwoAnswers) && self.chance.percent(10) {
-            let other = Part::Activity(Ok(Some("something else".into())));
-            let sooner = self.chance.span(3_000);
-            self.after(sooner, Happening::Answer(number, life, token.clone(), vec![other]));
-        }
-        self.after(wait, Happening::Answer(number, life, token, vec![Part::Activity(Worker::activity(request))]));
-    }
-
-    fn after(&mut self, wait: i64, happening: Happening) {
+    pub(crate) fn after(&mut self, wait: i64, happening: Happening) {
         self.at(self.now + wait, happening);
     }
 
-    fn at(&mut self, at: i64, happening: Happening) {
+    pub(crate) fn at(&mut self, at: i64, happening: Happening) {
         self.counter += 1;
         self.line.insert((at, self.counter), happening);
     }
