@@ -281,6 +281,10 @@ impl Session {
     }
 
     fn finish(&mut self) {
+        // What a suspension still held back was not looked at: it goes over with the rest. (It came with the result that ended
+        // this execution, and the resumption comes in the next turn.) Seed 19245 lost an event here.
+        let held = std::mem::take(&mut self.held);
+        self.buffer.extend(held.into_iter().filter(|e| raised(e).is_some()));
         let Some(mut spec) = self.spec.clone() else { return };
         if spec.generation < spec.generations() {
             spec.generation += 1;
