@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use durawasm_client::{Client, Connection, DEFAULT_ADDRESS, DEFAULT_HUB, InstanceId};
 use durawasm_errors::CodedError;
 
-use crate::commands::{errors, history, raise_event, start, status, terminate, wait};
+use crate::commands::{build, errors, history, host, inspect, raise_event, scheduler, start, status, terminate, wait};
 
 /// Durable orchestrations as WebAssembly components.
 #[derive(Parser)]
@@ -34,6 +34,14 @@ pub(crate) struct OutputArguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Run a scheduler.
+    Scheduler(scheduler::Arguments),
+    /// Run a host: it connects to a scheduler and runs the components of a folder.
+    Host(host::Arguments),
+    /// Compile a guest crate to a component.
+    Build(build::Arguments),
+    /// Show what a component offers.
+    Inspect(inspect::Arguments),
     /// Start an orchestration.
     Start(start::Arguments),
     /// Show an instance, and what it waits for.

@@ -10,6 +10,7 @@ mod input;
 mod logging;
 mod outcome;
 mod render;
+mod signals;
 
 use std::process::ExitCode;
 

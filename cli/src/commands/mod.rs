@@ -1,8 +1,12 @@
 //! The commands: one module each, with its options and its `run`.
 
+pub(crate) mod build;
 pub(crate) mod errors;
 pub(crate) mod history;
+pub(crate) mod host;
+pub(crate) mod inspect;
 pub(crate) mod raise_event;
+pub(crate) mod scheduler;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod terminate;
@@ -14,6 +18,10 @@ use crate::{arguments::Command, console::Console};
 
 pub(crate) async fn run(command: Command, console: &Console) -> Result<(), CodedError> {
     match command {
+        Command::Scheduler(arguments) => scheduler::run(arguments, console).await,
+        Command::Host(arguments) => host::run(arguments, console).await,
+        Command::Build(arguments) => build::run(arguments, console).await,
+        Command::Inspect(arguments) => inspect::run(arguments, console).await,
         Command::Start(arguments) => start::run(arguments, console).await,
         Command::Status(arguments) => status::run(arguments, console).await,
         Command::Wait(arguments) => wait::run(arguments, console).await,

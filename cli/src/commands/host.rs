@@ -1,0 +1,165 @@
+//! `durawasm host`: runs the components of a folder until it is asked to end.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use durawasm_client::DEFAULT_ADDRESS;
+use durawasm_errors::{Code, CodedError};
+use durawasm_host::{BuildError, Host, Options, registry::FolderError};
+
+use crate::{
+    commands::inspect,
+    console::Console,
+    logging::{self, LogArguments},
+    signals,
+};
+
+/// How often to look whether the host has connected.
+const GLANCE: Duration = Duration::from_millis(10);
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The scheduler's address.
+    #[arg(long, env = "DURAWASM_SCHEDULER", default_value = DEFAULT_ADDRESS, value_name = "URI")]
+    scheduler: String,
+    /// The task hub. Without it the scheduler's default.
+    #[arg(long, env = "DURAWASM_HUB", value_name = "NAME")]
+    hub: Option<String>,
+    /// The folder with the components: its *.wasm files.
+    #[arg(long, env = "DURAWASM_COMPONENTS", value_name = "DIR")]
+    components: PathBuf,
+    /// This host's name, unique among the workers of the hub. Without it one is made.
+    #[arg(long, value_name = "NAME")]
+    worker_id: Option<String>,
+    /// Where compiled components are kept for the next start. Only this host's user should be able to write there.
+    #[arg(long, env = "DURAWASM_CACHE", value_name = "DIR", conflicts_with = "no_cache")]
+    cache: Option<PathBuf>,
+    /// Compile the components at each start.
+    #[arg(long)]
+    no_cache: bool,
+    #[command(flatten)]
+    limits: LimitArguments,
+    #[command(flatten)]
+    log: LogArguments,
+}
+
+/// What this host takes on, and what guests may use up. What is not given has the host's default.
+#[derive(Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArguments {
+    /// How many orchestrations may be in flight.
+    #[arg(long, value_name = "COUNT")]
+    max_orchestrations: Option<u32>,
+    /// How many activities may run at a time.
+    #[arg(long, value_name = "COUNT")]
+    max_activities: Option<u32>,
+    /// How many suspended orchestrations are kept warm.
+    #[arg(long, value_name = "COUNT")]
+    warm_sessions: Option<usize>,
+    /// The memory of one orchestration, in MiB.
+    #[arg(long, value_name = "MIB")]
+    orchestrator_memory: Option<usize>,
+    /// How long an orchestrator may compute without waiting for anything.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    orchestrator_deadline: Option<Duration>,
+    /// The memory of one activity, in MiB.
+    #[arg(long, value_name = "MIB")]
+    activity_memory: Option<usize>,
+    /// How long one activity may take.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    activity_deadline: Option<Duration>,
+    /// The largest payload, in bytes.
+    #[arg(long, value_name = "BYTES")]
+    payload_limit: Option<usize>,
+    /// How long running work may take to finish when the host is asked to end.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    drain_timeout: Option<Duration>,
+}
+
+pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
+    logging::begin(&arguments.log)?;
+    let shutdown = signals::shutdown()?;
+    let options = options(arguments);
+    let scheduler = options.scheduler.clone();
+    let host = match Host::build(options).await {
+        Ok(host) => host,
+        Err(error) => return Err(cannot_start(error).await),
+    };
+    for failure in host.failures() {
+        let code = inspect::left_out(failure.path.clone()).await;
+        tracing::warn!(%code, file = %failure.path.display(), "left out: {}", failure.cause);
+    }
+    let handle = host.handle();
+    let registry = handle.registry();
+    for component in registry.components() {
+        tracing::info!(
+            component = component.name(),
+            version = component.version(),
+            orchestrators = ?component.orchestrators(),
+            activities = ?component.activities(),
+            "loaded"
+        );
+    }
+    let (orchestrators, activities) = (registry.orchestrator_versions().count(), registry.activity_versions().count());
+    let announce = async {
+        while !handle.status().connected {
+            tokio::time::sleep(GLANCE).await;
+        }
+        let document = serde_json::json!({ "ready": { "orchestrators": orchestrators, "activities": activities } });
+        console.data(&document, || {
+            let (orchestrators, activities) = (
+                counted(orchestrators, "orchestrator", "orchestrators"),
+                counted(activities, "activity", "activities"),
+            );
+            format!("ready: {orchestrators}, {activities}, connected to {scheduler}")
+        });
+        std::future::pending::<std::convert::Infallible>().await
+    };
+    tokio::select! {
+        () = host.run(shutdown) => {}
+        never = announce => match never {},
+    }
+    tracing::info!("the host has ended in order");
+    Ok(())
+}
+
+fn options(arguments: Arguments) -> Options {
+    let mut options = Options::new(arguments.scheduler, arguments.components);
+    let limits = arguments.limits;
+    options.hub = arguments.hub;
+    options.worker_id = arguments.worker_id.unwrap_or(options.worker_id);
+    options.cache = match arguments.no_cache {
+        true => None,
+        false => Some(arguments.cache.unwrap_or_else(inspect::default_cache)),
+    };
+    let mib = |given: Option<usize>, default: usize| given.map_or(default, |mib| mib << 20);
+    let guest = options.limits;
+    options.limits.orchestrator_memory = mib(limits.orchestrator_memory, guest.orchestrator_memory);
+    options.limits.orchestrator_deadline = limits.orchestrator_deadline.unwrap_or(guest.orchestrator_deadline);
+    options.limits.activity_memory = mib(limits.activity_memory, guest.activity_memory);
+    options.limits.activity_deadline = limits.activity_deadline.unwrap_or(guest.activity_deadline);
+    options.max_orchestrations = limits.max_orchestrations.unwrap_or(options.max_orchestrations);
+    options.max_activities = limits.max_activities.unwrap_or(options.max_activities);
+    options.warm_sessions = limits.warm_sessions.unwrap_or(options.warm_sessions);
+    options.payload_limit = limits.payload_limit.unwrap_or(options.payload_limit);
+    options.drain_timeout = limits.drain_timeout.unwrap_or(options.drain_timeout);
+    options
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+async fn cannot_start(error: BuildError) -> CodedError {
+    let code = match &error {
+        BuildError::Components(FolderError::Unreadable { .. } | FolderError::Empty { .. }) => Code::NoComponents,
+        // With several failures the first is as good as any.
+        BuildError::Components(FolderError::NothingUsable { failures, .. }) => match failures.first() {
+            Some(failure) => inspect::left_out(failure.path.clone()).await,
+            None => Code::InvalidComponent,
+        },
+        BuildError::Channel(_) => Code::Usage,
+        BuildError::Engine(_) | BuildError::Threads(_) => Code::SystemRefused,
+    };
+    CodedError::new(code, format!("the host cannot start: {error}"))
+}
