@@ -192,7 +192,7 @@ fn a_disk_that_refuses_a_write_loses_nothing_that_was_acknowledged() {
     // No file may grow beyond so many blocks of 512 bytes; the signal that says so is ignored, so that the write fails.
     let output = writing_process(&path, 3, 0, "trap '' XFSZ; ulimit -f 1500;").output().expect("it runs");
     let output = String::from_utf8_lossy(&output.stdout);
-    let last = output.lines().filter_map(acknowledged).last().expect("there was room at first");
+    let last = output.lines().filter_map(acknowledged).next_back().expect("there was room at first");
     let refusal = output.lines().find(|line| line.contains("refused ")).expect("then there was none");
     assert!(refusal.contains("nothing that was accepted is lost"), "{refusal}");
     let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens again");
