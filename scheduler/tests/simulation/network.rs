@@ -151,6 +151,6 @@ impl World {
             let sooner = self.chance.span(3_000);
             self.after(sooner, Happening::Answer(number, life, token.clone(), vec![other]));
         }
-        self.after(wait, Happening::Answer(number, life, token, vec![Part::Activity(Worker::activity(request))]));
+        self.after(wait, Happening::Answer(number, life, token, vec![Worker::activity(request)]));
     }
 }

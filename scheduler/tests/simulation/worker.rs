@@ -165,15 +165,15 @@ impl Worker {
     }
 
     /// Runs an activity. What it returns depends on its input alone.
-    pub(crate) fn activity(request: &pb::ActivityRequest) -> ActivityOutcome {
+    pub(crate) fn activity(request: &pb::ActivityRequest) -> Part {
         let input = request.input.as_deref().unwrap_or_default();
         let (call, tries) = input.split_once('#').unwrap_or((input, "9"));
         let tries: u64 = tries.parse().expect("a number of tries");
         let fails: u64 = call.rsplit('.').next().and_then(|n| n.parse().ok()).expect("a number of failures");
         if tries < fails {
-            return Err(pb::TaskFailureDetails { error_type: "Boom".into(), ..Default::default() });
+            return Part::Activity(Err(pb::TaskFailureDetails { error_type: "Boom".into(), ..Default::default() }));
         }
-        Ok(Some(answer(call)))
+        Part::Activity(Ok(Some(answer(call))))
     }
 }
 
