@@ -13,7 +13,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("{failure}");
     }
     for component in host.registry().current().components() {
-        eprintln!("{} {}: {:?} {:?}", component.name(), component.version(), component.orchestrators(), component.activities());
+        eprintln!(
+            "{} {}: {:?} {:?}",
+            component.name(),
+            component.version(),
+            component.orchestrators(),
+            component.activities()
+        );
     }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     host.run(async move {

@@ -114,8 +114,7 @@ impl Host {
         let (answers, outgoing) = mpsc::unbounded_channel();
         let outbox = Outbox::new(answers);
         let limits = Limits { payload: options.payload_limit, ..Limits::default() };
-        let episodes =
-            Arc::new(Episodes::new(registry.clone(), limits, options.warm_sessions, options.warm_bytes));
+        let episodes = Arc::new(Episodes::new(registry.clone(), limits, options.warm_sessions, options.warm_bytes));
         let parks = Arc::new(AtomicBool::new(false));
         let can_park = Arc::clone(&parks);
         let orchestrations = Orchestrations::start(
@@ -127,8 +126,7 @@ impl Host {
         )
         .map_err(BuildError::Threads)?;
         let activities = Activities::new(registry.clone(), options.max_activities, options.payload_limit);
-        let dispatcher =
-            Dispatcher { orchestrations, activities: Arc::new(activities), outbox: outbox.clone() };
+        let dispatcher = Dispatcher { orchestrations, activities: Arc::new(activities), outbox: outbox.clone() };
         let connected = Arc::new(AtomicBool::new(false));
         let (draining, drained) = watch::channel(false);
         let connection = Connection {

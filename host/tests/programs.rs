@@ -89,8 +89,7 @@ fn check(program: &Program, choices: &[Vec<Choice>]) {
     let predicted = predict(program, start, &history);
     let issued: Vec<_> = predicted.issued.iter().filter(|wait| wait.is_action()).collect();
     let emitted: Vec<_> = episodes.iter().flat_map(|episode| &episode.turn.actions).collect();
-    let calls: Vec<_> =
-        emitted.iter().filter(|action| !matches!(action.decision, Decision::Complete(_))).collect();
+    let calls: Vec<_> = emitted.iter().filter(|action| !matches!(action.decision, Decision::Complete(_))).collect();
     assert_eq!(calls.len(), issued.len(), "as many actions as the model issues");
     for (action, wait) in calls.iter().zip(issued) {
         let expected = match wait {

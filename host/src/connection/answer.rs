@@ -44,7 +44,8 @@ impl GuestLogs {
     /// Shows the lines.
     pub(crate) fn emit(self) {
         for line in self.lines {
-            let fields = line.fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
+            let fields =
+                line.fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
             macro_rules! emit {
                 ($level:ident) => {
                     tracing::$level!(

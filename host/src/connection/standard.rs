@@ -79,10 +79,9 @@ async fn next(items: &mut Option<tonic::Streaming<wire::WorkItem>>) -> Result<wi
 /// Sends an answer until the scheduler has taken it or refused it.
 async fn send(channel: Channel, outgoing: Outgoing) {
     let parts = match outgoing.answer {
-        Answer::Orchestration(response) => answer::chunks(*response)
-            .into_iter()
-            .map(|chunk| Answer::Orchestration(Box::new(chunk)))
-            .collect(),
+        Answer::Orchestration(response) => {
+            answer::chunks(*response).into_iter().map(|chunk| Answer::Orchestration(Box::new(chunk))).collect()
+        }
         other => vec![other],
     };
     for part in parts {
@@ -104,7 +103,12 @@ async fn deliver(channel: &Channel, part: Answer) -> bool {
         let Err(status) = call(channel, part.clone()).await else { return true };
         let again = matches!(
             status.code(),
-            Code::Unavailable | Code::Unknown | Code::DeadlineExceeded | Code::Internal | Code::Cancelled | Code::Aborted
+            Code::Unavailable
+                | Code::Unknown
+                | Code::DeadlineExceeded
+                | Code::Internal
+                | Code::Cancelled
+                | Code::Aborted
         );
         if !again || attempt == TRIES {
             // A token that is void is no news: the item was given to somebody else meanwhile.

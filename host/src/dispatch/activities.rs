@@ -45,7 +45,10 @@ impl Activities {
                 Ok((answer, logs)) => owed.answer(answer, logs),
                 Err(_) => {
                     let (name, token) = what;
-                    tracing::error!(activity = name, "the host itself failed while it ran an activity; the work item goes back");
+                    tracing::error!(
+                        activity = name,
+                        "the host itself failed while it ran an activity; the work item goes back"
+                    );
                     owed.answer(Answer::Abandon(Abandoned::Activity, token), None);
                 }
             }

@@ -49,7 +49,12 @@ pub(super) enum Outcome {
 
 impl Episodes {
     pub(crate) fn new(registry: RegistryHandle, limits: Limits, max_sessions: usize, max_bytes: usize) -> Self {
-        Self { registry, warm: Mutex::new(WarmSessions::new(max_sessions, max_bytes)), counts: Mutex::default(), limits }
+        Self {
+            registry,
+            warm: Mutex::new(WarmSessions::new(max_sessions, max_bytes)),
+            counts: Mutex::default(),
+            limits,
+        }
     }
 
     pub(crate) fn warmth(&self) -> Warmth {
@@ -110,8 +115,12 @@ impl Episodes {
         };
         let lines = std::mem::take(&mut turn.logs);
         let name = warm.session.name().to_owned();
-        let logs = (!lines.is_empty())
-            .then(|| GuestLogs { instance: instance_id.clone(), component: label, name: name.clone(), lines });
+        let logs = (!lines.is_empty()).then(|| GuestLogs {
+            instance: instance_id.clone(),
+            component: label,
+            name: name.clone(),
+            lines,
+        });
         let ended = turn.ended;
         warm.applied.add_recorded(turn.actions.len());
         let response = convert::response(instance_id.clone(), token.to_owned(), trace, turn, || {

@@ -8,8 +8,8 @@ mod patience;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use durawasm_proto::durabletask::work_item::Request;
 use durawasm_proto::durabletask::WorkItem;
+use durawasm_proto::durabletask::work_item::Request;
 use tokio::sync::mpsc;
 
 use crate::connection::{Abandoned, Answer, GuestLogs, Intake, Outgoing};

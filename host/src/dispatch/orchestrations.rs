@@ -75,14 +75,13 @@ impl Orchestrations {
         });
         for number in 0..threads.max(1) {
             let (shared, items) = (Arc::clone(&shared), items.clone());
-            std::thread::Builder::new()
-                .name(format!("orchestrations-{number}"))
-                .stack_size(THREAD_STACK)
-                .spawn(move || {
+            std::thread::Builder::new().name(format!("orchestrations-{number}")).stack_size(THREAD_STACK).spawn(
+                move || {
                     for item in items {
                         shared.run(item);
                     }
-                })?;
+                },
+            )?;
         }
         Ok(Self { queue })
     }
@@ -106,7 +105,10 @@ impl Shared {
             Ok(Outcome::NeedsHistory(request)) => self.fetch(request, token, owed),
             Ok(Outcome::Park(park, component)) => self.park(instance_id, park, component, token, owed),
             Err(_) => {
-                tracing::error!(instance = instance_id, "the host itself failed while it ran an orchestration; the work item goes back");
+                tracing::error!(
+                    instance = instance_id,
+                    "the host itself failed while it ran an orchestration; the work item goes back"
+                );
                 self.give_back(&instance_id, token, owed);
             }
         }
@@ -143,7 +145,11 @@ impl Shared {
             reason = park.reason.word(),
             advice = park.advice,
             "{}: {}",
-            if retry { "an orchestration cannot go on and is tried again" } else { "an orchestration cannot go on and is parked" },
+            if retry {
+                "an orchestration cannot go on and is tried again"
+            } else {
+                "an orchestration cannot go on and is parked"
+            },
             park.message
         );
         if !retry && (self.parks)() {

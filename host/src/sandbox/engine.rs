@@ -25,6 +25,12 @@ pub struct Engines {
     small: Engine,
     large: Engine,
     effects: Engine,
+    clock: Clock,
+}
+
+/// Keeps the deadlines' clock going: held by all code that can run, else a deadline would never come.
+#[derive(Clone)]
+pub(super) struct Clock {
     _ticker: Arc<Ticker>,
 }
 
@@ -35,12 +41,16 @@ impl Engines {
         let large = Engine::new(&large())?;
         let effects = Engine::new(&effects())?;
         let ticker = Arc::new(Ticker::start(vec![small.clone(), large.clone(), effects.clone()])?);
-        Ok(Self { small, large, effects, _ticker: ticker })
+        Ok(Self { small, large, effects, clock: Clock { _ticker: ticker } })
     }
 
     /// The engine that runs a component of this size as an orchestrator.
     pub(super) fn orchestrators(&self, component_bytes: usize) -> &Engine {
         if component_bytes > LARGE { &self.large } else { &self.small }
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// The engine that runs activities.

@@ -61,11 +61,7 @@ pub(super) fn link(
 }
 
 /// Defines a resource of `wasi:io`. Under another interface's roof it is the same type again, which does no harm.
-fn resource(
-    linker: &mut LinkerInstance<'_, OrchestratorState>,
-    interface: &str,
-    name: &str,
-) -> wasmtime::Result<bool> {
+fn resource(linker: &mut LinkerInstance<'_, OrchestratorState>, interface: &str, name: &str) -> wasmtime::Result<bool> {
     let ty = match (interface.starts_with("wasi:"), name) {
         (true, "error") => ResourceType::host::<IoError>(),
         (true, "pollable") => ResourceType::host::<Pollable>(),

@@ -122,11 +122,7 @@ pub fn live<G: Guest>(
             Some(choices) => choose(&journal, choices, &outcome, events),
             // The choices are used up: all that is open happens, then one event of each name.
             None if journal.open.is_empty() => return (journal, episodes),
-            None => journal
-                .open
-                .iter()
-                .map(|(id, kind, decision)| resolved(*kind, *id, outcome(decision)))
-                .collect(),
+            None => journal.open.iter().map(|(id, kind, decision)| resolved(*kind, *id, outcome(decision))).collect(),
         };
         new = journal.episode(kinds);
     }

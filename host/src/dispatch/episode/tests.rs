@@ -17,7 +17,8 @@ fn episodes() -> Episodes {
     let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
     let folder = std::env::var_os("DURAWASM_TEST_GUESTS").map_or_else(|| target.join("guests/tests"), PathBuf::from);
     let path = folder.join("programs.wasm");
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()));
+    let bytes =
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()));
     let component =
         LoadedComponent::load(&bytes, &Engines::new().unwrap(), &CodeCache::none(), SandboxLimits::default()).unwrap();
     let mut registry = Registry::default();
@@ -26,19 +27,12 @@ fn episodes() -> Episodes {
 }
 
 fn event(seconds: i64, id: i32, event_type: EventType) -> wire::HistoryEvent {
-    wire::HistoryEvent {
-        event_id: id,
-        timestamp: Some(Timestamp { seconds, nanos: 0 }),
-        event_type: Some(event_type),
-    }
+    wire::HistoryEvent { event_id: id, timestamp: Some(Timestamp { seconds, nanos: 0 }), event_type: Some(event_type) }
 }
 
 fn begin(name: &str) -> Vec<wire::HistoryEvent> {
-    let started = wire::ExecutionStartedEvent {
-        name: name.to_owned(),
-        input: Some(PROGRAM.to_owned()),
-        ..Default::default()
-    };
+    let started =
+        wire::ExecutionStartedEvent { name: name.to_owned(), input: Some(PROGRAM.to_owned()), ..Default::default() };
     vec![
         event(1, -1, EventType::OrchestratorStarted(wire::OrchestratorStartedEvent {})),
         event(1, -1, EventType::ExecutionStarted(Box::new(started))),
@@ -54,10 +48,18 @@ fn completed(seconds: i64, task: i32, result: &str) -> Vec<wire::HistoryEvent> {
 }
 
 fn scheduled(seconds: i64, id: i32, name: &str) -> wire::HistoryEvent {
-    event(seconds, id, EventType::TaskScheduled(wire::TaskScheduledEvent { name: name.to_owned(), ..Default::default() }))
+    event(
+        seconds,
+        id,
+        EventType::TaskScheduled(wire::TaskScheduledEvent { name: name.to_owned(), ..Default::default() }),
+    )
 }
 
-fn item(past: Vec<wire::HistoryEvent>, new: Vec<wire::HistoryEvent>, base: Option<(&str, usize)>) -> wire::OrchestratorRequest {
+fn item(
+    past: Vec<wire::HistoryEvent>,
+    new: Vec<wire::HistoryEvent>,
+    base: Option<(&str, usize)>,
+) -> wire::OrchestratorRequest {
     let text = |text: &str| prost_types::Value { kind: Some(Kind::StringValue(text.to_owned())) };
     let properties = base.map_or_else(HashMap::new, |(token, position)| {
         HashMap::from([
