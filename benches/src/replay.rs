@@ -13,7 +13,7 @@ use pb::history_event::EventType;
 
 pub(crate) fn run(quick: bool) -> Result<()> {
     let engines = Engines::new()?;
-    let durability = load(&durawasm_tests::test_guests().join("durability.wasm"), &engines)?;
+    let durability = load(&durawasm_tests::test_guests().join("test_durability.wasm"), &engines)?;
     let fan_out = load(&durawasm_tests::examples().join("fan_out.wasm"), &engines)?;
     println!("Wire events to domain events to the guest, with every action checked against the history; one core.\n");
     println!("| history | events | time (median of 5) | events/s |");

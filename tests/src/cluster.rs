@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use durawasm_client::{Client, Connection};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use durawasm_client::{Client, Connection, Instance, InstanceId, Payload, StartOptions, Status, Wait};
 use tempfile::TempDir;
 
 use crate::process::Process;
@@ -109,4 +111,106 @@ pub async fn start_host(scheduler: &str, components: &Path, arguments: &[&str]) 
     let mut process = Process::start(&crate::program(), &all, &[])?;
     process.line("ready").await?;
     Ok(process)
+}
+
+/// A scheduler, a host with the given components, and a client.
+pub struct World {
+    /// The scheduler.
+    pub scheduler: Scheduler,
+    /// The host.
+    pub host: Process,
+    /// A client of the default hub.
+    pub client: Client,
+    /// The components that the host runs, for its next start.
+    pub components: PathBuf,
+}
+
+impl World {
+    /// Starts all three. `components` is a folder, or one component's file.
+    ///
+    /// # Errors
+    /// If something does not become ready.
+    pub async fn start(components: &Path) -> Result<Self> {
+        let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
+        let host = start_host(&scheduler.uri(), components, &[]).await?;
+        let client = scheduler.client().await?;
+        Ok(Self { scheduler, host, client, components: components.into() })
+    }
+
+    /// Kills the host with SIGKILL and starts another one.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub async fn crash_and_restart_host(&mut self) -> Result<()> {
+        self.host.kill().await?;
+        self.host = start_host(&self.scheduler.uri(), &self.components, &[]).await?;
+        Ok(())
+    }
+
+    /// Starts an orchestration under an id; with an empty one the scheduler makes it.
+    ///
+    /// # Errors
+    /// The client's error.
+    pub async fn begin(&self, id: &str, name: &str, input: Option<&str>) -> Result<InstanceId> {
+        let id = if id.is_empty() { None } else { Some(InstanceId::new(id)?) };
+        let options = StartOptions { id, ..Default::default() };
+        Ok(self.client.start(name, input.map(Payload::from_text), options).await?)
+    }
+
+    /// Waits for the end of an instance.
+    ///
+    /// # Errors
+    /// The client's error, or that it takes longer than a minute.
+    pub async fn ended(&self, id: &InstanceId) -> Result<Instance> {
+        Ok(self.client.wait_for_completion(id, &Wait::at_most(Duration::from_secs(60))).await?)
+    }
+
+    /// Waits for the end of an instance and returns its output.
+    ///
+    /// # Errors
+    /// If it does not complete.
+    pub async fn output(&self, id: &InstanceId) -> Result<String> {
+        let instance = self.ended(id).await?;
+        ensure!(instance.status == Status::Completed, "{id} is {}: {:?}", instance.status, instance.failure);
+        Ok(instance.output.map(|o| o.as_str().to_owned()).unwrap_or_default())
+    }
+
+    /// Starts an orchestration under an id and returns its output.
+    ///
+    /// # Errors
+    /// If it does not complete.
+    pub async fn run(&self, id: &str, name: &str, input: Option<&str>) -> Result<String> {
+        let id = self.begin(id, name, input).await?;
+        self.output(&id).await
+    }
+}
+
+/// A folder with some of the components of tests and examples, as a user would have it.
+///
+/// # Errors
+/// If a component is missing.
+pub fn components(files: &[&str]) -> Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    for file in files {
+        let places = [crate::examples(), crate::test_guests()];
+        let from = places.iter().map(|place| place.join(file)).find(|path| path.is_file());
+        let from = from.with_context(|| format!("{file} is not built: run `cargo xtask setup`"))?;
+        std::fs::copy(from, folder.path().join(file))?;
+    }
+    Ok(folder)
+}
+
+/// Tries until a condition holds.
+///
+/// # Errors
+/// If it does not hold within half a minute.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    let begin = std::time::Instant::now();
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        ensure!(begin.elapsed() < Duration::from_secs(30), "did not come about within 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
