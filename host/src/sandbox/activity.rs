@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::contract::ContractError;
 use super::denial::{DeniedResources, Role};
+use super::engine::Clock;
 use super::limits::{MemoryMeter, SandboxLimits};
 use super::logs::{LogBuffer, Logging, Standard};
 use super::{contract, fault, logs};
@@ -45,6 +46,7 @@ pub struct ActivityCode {
     instance: InstancePre<ActivityState>,
     exports: GuestIndices,
     limits: SandboxLimits,
+    _clock: Clock,
 }
 
 /// How a call ended, and what the guest logged.
@@ -57,7 +59,12 @@ pub struct ActivityRun {
 }
 
 impl ActivityCode {
-    pub(super) fn new(engine: &Engine, component: &Component, limits: SandboxLimits) -> Result<Self, ContractError> {
+    pub(super) fn new(
+        engine: &Engine,
+        component: &Component,
+        limits: SandboxLimits,
+        clock: Clock,
+    ) -> Result<Self, ContractError> {
         let mut linker = Linker::<ActivityState>::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         logs::link(&mut linker)?;
@@ -75,7 +82,7 @@ impl ActivityCode {
         }
         let instance = linker.instantiate_pre(component)?;
         let exports = GuestIndices::new(&instance)?;
-        Ok(Self { instance, exports, limits })
+        Ok(Self { instance, exports, limits, _clock: clock })
     }
 
     /// Calls an activity. Whatever goes wrong is the call's failure.

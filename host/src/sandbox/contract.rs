@@ -140,15 +140,15 @@ fn check(info: &component::Info, exports: Exports) -> Result<(), ContractError> 
         return Err(ContractError::Description("the component's name is empty".to_owned()));
     }
     let required = [
-        (exports.orchestrator, "orchestrator", "orchestrator", &info.orchestrators),
-        (exports.activity, "activity", "activity", &info.activities),
+        (exports.orchestrator, "orchestrator", "orchestrators", &info.orchestrators),
+        (exports.activity, "activity", "activities", &info.activities),
     ];
-    for (exported, name, what, definitions) in required {
+    for (exported, what, plural, definitions) in required {
         if let Some(first) = definitions.first()
             && !exported
         {
             return Err(ContractError::MissingExport {
-                interface: interface(name),
+                interface: interface(what),
                 why: format!("it needs because it offers the {what} `{}`", first.name),
                 fix: "build it for the world `durawasm:workflow/workflow`, as the SDK does by itself".to_owned(),
             });
@@ -156,7 +156,7 @@ fn check(info: &component::Info, exports: Exports) -> Result<(), ContractError> 
         let mut names: Vec<&str> = definitions.iter().map(|definition| definition.name.as_str()).collect();
         names.sort_unstable();
         if names.first().is_some_and(|name| name.is_empty()) {
-            return Err(ContractError::Description(format!("it offers {what}s without a name")));
+            return Err(ContractError::Description(format!("it offers {plural} without a name")));
         }
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(ContractError::Description(format!("it offers the {what} `{}` twice", twice[0])));

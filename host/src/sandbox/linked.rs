@@ -3,6 +3,7 @@
 use wasmtime::component::{Component, InstancePre};
 
 use super::contract::{self, ContractError, Exports};
+use super::engine::Clock;
 use super::orchestrator::{self, OrchestratorCode, OrchestratorState};
 use super::{ActivityCode, CodeCache, Engines, SandboxLimits};
 use crate::abi::component::Info;
@@ -12,6 +13,7 @@ pub(crate) struct LinkedComponent {
     exports: Exports,
     orchestrator: InstancePre<OrchestratorState>,
     activity: Option<(wasmtime::Engine, Component)>,
+    clock: Clock,
 }
 
 impl LinkedComponent {
@@ -27,7 +29,7 @@ impl LinkedComponent {
         } else {
             None
         };
-        Ok(Self { exports, orchestrator, activity })
+        Ok(Self { exports, orchestrator, activity, clock: engines.clock() })
     }
 
     /// What the component says it offers, checked against what it exports.
@@ -40,10 +42,13 @@ impl LinkedComponent {
         self,
         limits: SandboxLimits,
     ) -> Result<(Option<OrchestratorCode>, Option<ActivityCode>), ContractError> {
-        let orchestrator =
-            if self.exports.orchestrator { Some(OrchestratorCode::new(self.orchestrator, limits)?) } else { None };
+        let orchestrator = if self.exports.orchestrator {
+            Some(OrchestratorCode::new(self.orchestrator, limits, self.clock.clone())?)
+        } else {
+            None
+        };
         let activity = match self.activity {
-            Some((engine, component)) => Some(ActivityCode::new(&engine, &component, limits)?),
+            Some((engine, component)) => Some(ActivityCode::new(&engine, &component, limits, self.clock)?),
             None => None,
         };
         Ok((orchestrator, activity))

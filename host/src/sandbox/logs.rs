@@ -81,9 +81,15 @@ impl LogBuffer {
         lines
     }
 
-    /// What the guest said of its panic, if it panicked.
+    /// What the guest said of its panic, if it panicked: by the SDK's line, else as Rust's own hook writes it.
     pub(super) fn take_panic(&mut self) -> Option<String> {
-        self.panic.take()
+        self.panic.take().or_else(|| {
+            let written: Vec<_> =
+                self.lines.iter().filter(|line| line.target == "stderr").map(|line| line.message.as_str()).collect();
+            let from = written.iter().rposition(|line| line.contains(" panicked at "))?;
+            let note = |line: &&&str| !line.starts_with("note: ");
+            Some(written[from..].iter().filter(note).copied().collect::<Vec<_>>().join("\n"))
+        })
     }
 }
 

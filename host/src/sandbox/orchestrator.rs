@@ -10,7 +10,7 @@ use wasmtime::{Engine, Store};
 
 use super::contract::ContractError;
 use super::denial::DeniedResources;
-use super::engine::ticks;
+use super::engine::{Clock, ticks};
 use super::limits::{MemoryMeter, SandboxLimits};
 use super::logs::{LogBuffer, Logging};
 use super::{contract, fault, logs, wasi};
@@ -70,12 +70,17 @@ pub struct OrchestratorCode {
     instance: InstancePre<OrchestratorState>,
     exports: GuestIndices,
     limits: SandboxLimits,
+    _clock: Clock,
 }
 
 impl OrchestratorCode {
-    pub(super) fn new(instance: InstancePre<OrchestratorState>, limits: SandboxLimits) -> Result<Self, ContractError> {
+    pub(super) fn new(
+        instance: InstancePre<OrchestratorState>,
+        limits: SandboxLimits,
+        clock: Clock,
+    ) -> Result<Self, ContractError> {
         let exports = GuestIndices::new(&instance)?;
-        Ok(Self { instance, exports, limits })
+        Ok(Self { instance, exports, limits, _clock: clock })
     }
 }
 
