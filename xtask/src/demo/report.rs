@@ -16,6 +16,8 @@ pub(super) struct Kill {
     pub(super) back: Duration,
     /// From the kill until all had completed.
     pub(super) recovered: Duration,
+    /// How many executions of activities repeated one from before the kill.
+    pub(super) repeated: usize,
 }
 
 /// What has happened.
@@ -39,12 +41,13 @@ impl fmt::Display for Report {
         for (name, kill) in [("host", self.host), ("scheduler", self.scheduler)] {
             writeln!(
                 f,
-                "  {name} killed (SIGKILL) with {} of {} orchestrations unfinished: back after {}, all completed {} after \
-                 the kill",
+                "  {name} killed (SIGKILL) with {} of {} orchestrations unfinished:\n    back after {}, all completed {} after \
+                 the kill, {} activities ran again",
                 kill.unfinished,
                 kill.orchestrations,
                 show(kill.back),
-                show(kill.recovered)
+                show(kill.recovered),
+                kill.repeated
             )?;
         }
         writeln!(f)?;
@@ -54,8 +57,9 @@ impl fmt::Display for Report {
             0 => write!(f, "  no activity ran twice"),
             repeated => write!(
                 f,
-                "  {repeated} activities ran twice: they were under way when a process died, and nobody could know whether \
-                 they had finished\n  (an activity runs at least once; its call id tells it that it has been called before)"
+                "  {} executions, so {repeated} ran twice: they were under way when a process died, and nobody could know\n  \
+                 whether they had finished (an activity runs at least once; its call id stays the same)",
+                self.executions.executions
             ),
         }
     }
