@@ -2,6 +2,8 @@
 //!
 //! The scheduler is the real one, as a process, in memory; there is no host, so instances wait.
 
+#![allow(clippy::unwrap_used, reason = "the whole file is a test: what is unwrapped here fails it")]
+
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::Path,

@@ -2,7 +2,7 @@
 //! asks for them, waits for them, follows them, and sends them events.
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), durawasm_client::Error> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use durawasm_client::{Client, Connection, Payload, StartOptions, Wait};
 //!
 //! let client = Client::connect(Connection::to("http://127.0.0.1:8080")).await?;
