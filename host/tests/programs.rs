@@ -1,5 +1,7 @@
 //! Random programs, run by a real component: live = after eviction at any point = the straight-line model.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what is wrong")]
+
 mod support;
 
 use std::sync::LazyLock;

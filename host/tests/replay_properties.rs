@@ -1,5 +1,7 @@
 //! Whatever an orchestrator does, live is the same as after eviction at any point, however resolutions are grouped.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what is wrong")]
+
 mod support;
 
 use durawasm_host::abi::RetryPolicy;

@@ -1,5 +1,7 @@
 //! The frozen rules of replay, each by itself, with a guest in plain Rust.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what is wrong")]
+
 mod support;
 
 use durawasm_host::abi::orchestrator::Context;
