@@ -86,9 +86,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let input = arguments.next().unwrap_or_else(|| "null".to_owned());
     let bytes = std::fs::read(path)?;
     let engines = Engines::new()?;
-    let begun = Cpu::now()?;
+    // Compiling uses threads of its own: here the time that passes is meant.
+    let begun = std::time::Instant::now();
     let component = LoadedComponent::load(&bytes, &engines, &CodeCache::none(), SandboxLimits::default())?;
-    println!("load (compile for both sandboxes, link, describe): {:?}", begun.elapsed()?);
+    println!("load (compile for both sandboxes, link, describe): {:?}", begun.elapsed());
     println!(
         "component {} {}: orchestrators {:?}, activities {:?}",
         component.name(),
