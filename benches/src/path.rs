@@ -20,14 +20,16 @@ pub(crate) async fn run(quick: bool) -> Result<()> {
     let call = round_trip(&uri).await?;
     let commit = crate::restart::commit_cost()?;
     let time = Duration::from_secs(if quick { 3 } else { 8 });
-    let outcome =
-        closed(&uri, 1, Duration::from_secs(1), time, "hello_cities", crate::hello_cities::OUTPUT).await?;
+    let outcome = closed(&uri, 1, Duration::from_secs(1), time, "hello_cities", crate::hello_cities::OUTPUT).await?;
     let sum = commit * COMMITS + call * ROUND_TRIPS;
     println!("- one commit of an episode, fsync on, in process: {commit:?} (median)");
     println!("- one unary call with an empty message: {call:?} (median)");
     println!("- on the path of one hello-cities: {COMMITS} commits and {ROUND_TRIPS} round trips = {sum:?}");
     println!("- measured, one client, idle: p50 {:?}, p99 {:?}", outcome.at(0.5), outcome.at(0.99));
-    println!("- ratio of the median to the sum: {:.2} (goal: below 2)", outcome.at(0.5).as_secs_f64() / sum.as_secs_f64());
+    println!(
+        "- ratio of the median to the sum: {:.2} (goal: below 2)",
+        outcome.at(0.5).as_secs_f64() / sum.as_secs_f64()
+    );
     Ok(())
 }
 

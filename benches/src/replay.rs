@@ -105,11 +105,7 @@ impl Drive<'_> {
     }
 }
 
-fn apply(
-    session: &mut Session<Orchestrator>,
-    past: Vec<pb::HistoryEvent>,
-    new: Vec<pb::HistoryEvent>,
-) -> Result<Turn> {
+fn apply(session: &mut Session<Orchestrator>, past: Vec<pb::HistoryEvent>, new: Vec<pb::HistoryEvent>) -> Result<Turn> {
     let turn = session.apply(past.into_iter().map(history_event), new.into_iter().map(history_event));
     turn.map_err(|park| anyhow!("{park:?}"))
 }
@@ -122,8 +118,7 @@ pub(crate) fn event(id: i32, seconds: i64, event_type: EventType) -> pb::History
 
 /// The first episode of an orchestration.
 pub(crate) fn first_episode(name: &str, input: Option<&str>) -> Vec<durawasm_host::orchestration::HistoryEvent> {
-    let started =
-        pb::ExecutionStartedEvent { name: name.into(), input: input.map(Into::into), ..Default::default() };
+    let started = pb::ExecutionStartedEvent { name: name.into(), input: input.map(Into::into), ..Default::default() };
     let events = [
         event(-1, 1_800_000_000, EventType::OrchestratorStarted(pb::OrchestratorStartedEvent {})),
         event(-1, 1_800_000_000, EventType::ExecutionStarted(Box::new(started))),

@@ -61,17 +61,13 @@ pub(crate) fn commit_cost() -> Result<Duration> {
     let data = DataDir::open(folder.path())?;
     let store = data.open_hub(&HubName::parse("bench")?)?;
     let recovered = store.recover()?;
-    let identity =
-        core::partition::Identity { hub: "bench".into(), incarnation: recovered.incarnation, salt: 1 };
+    let identity = core::partition::Identity { hub: "bench".into(), incarnation: recovered.incarnation, salt: 1 };
     let now = core::time::Timestamp::from_micros(1_800_000_000_000_000);
     let partition = core::partition::Partition::recover(identity, Default::default(), now, Vec::new(), Vec::new());
     let mut pipeline = core::pipeline::Pipeline::new(partition);
     struct Nothing;
     impl core::partition::Lookup for Nothing {
-        fn load(
-            &self,
-            _: &core::ids::InstanceId,
-        ) -> std::result::Result<Option<core::record::LoadedInstance>, String> {
+        fn load(&self, _: &core::ids::InstanceId) -> std::result::Result<Option<core::record::LoadedInstance>, String> {
             Ok(None)
         }
     }

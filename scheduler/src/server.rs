@@ -37,6 +37,8 @@ pub struct Options {
     pub dev: bool,
     /// Bounds.
     pub limits: Limits,
+    /// For tests: every hub's disk fails after so many commits.
+    pub fail_after: Option<u64>,
 }
 
 /// Why a scheduler does not start, or stopped.
@@ -75,7 +77,14 @@ impl Scheduler {
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (sender, fatal) = mpsc::unbounded_channel();
-        let hubs = Directory::open(options.data.as_deref(), &options.hubs, options.limits, options.dev, sender)?;
+        let hubs = Directory::open(
+            options.data.as_deref(),
+            &options.hubs,
+            options.limits,
+            options.dev,
+            options.fail_after,
+            sender,
+        )?;
         Ok(Self { listener, address, hubs: Arc::new(hubs), fatal })
     }
 

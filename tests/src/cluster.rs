@@ -65,6 +65,11 @@ impl Scheduler {
         Ok(Client::connect(Connection::to(&self.uri())).await?)
     }
 
+    /// Other arguments for the next start.
+    pub fn set_arguments(&mut self, arguments: Vec<String>) {
+        self.options.arguments = arguments;
+    }
+
     /// Kills it with SIGKILL and starts it again on the same data and port.
     ///
     /// # Errors
@@ -104,8 +109,7 @@ async fn launch(options: &SchedulerOptions, data: &Path, listen: &str) -> Result
 /// # Errors
 /// If it does not become ready.
 pub async fn start_host(scheduler: &str, components: &Path, arguments: &[&str]) -> Result<Process> {
-    let mut all: Vec<PathBuf> =
-        ["host", "--scheduler", scheduler, "--components"].iter().map(PathBuf::from).collect();
+    let mut all: Vec<PathBuf> = ["host", "--scheduler", scheduler, "--components"].iter().map(PathBuf::from).collect();
     all.push(components.into());
     all.extend(arguments.iter().map(PathBuf::from));
     let mut process = Process::start(&crate::program(), &all, &[])?;

@@ -54,7 +54,11 @@ impl Process {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn start<A: AsRef<OsStr>>(program: &std::path::Path, arguments: &[A], environment: &[(&str, &str)]) -> Result<Self> {
+    pub fn start<A: AsRef<OsStr>>(
+        program: &std::path::Path,
+        arguments: &[A],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let name = arguments.first().map_or_else(String::new, |a| a.as_ref().to_string_lossy().into_owned());
         let mut child = Command::new(program)
             .args(arguments)

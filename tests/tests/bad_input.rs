@@ -63,8 +63,8 @@ async fn a_damaged_store_is_found_and_never_served_as_data() -> Result<()> {
         // It may start, if nothing that is active is damaged; then reads are right or refused.
         Ok(line) => {
             let address = line.split_whitespace().last().context("an address")?.to_owned();
-            let client = durawasm_client::Client::connect(durawasm_client::Connection::to(&format!("http://{address}")))
-                .await?;
+            let client =
+                durawasm_client::Client::connect(durawasm_client::Connection::to(&format!("http://{address}"))).await?;
             let mut refused = 0;
             for number in 0..50 {
                 let id = durawasm_client::InstanceId::new(format!("before-{number}"))?;
@@ -125,8 +125,7 @@ async fn an_id_that_is_taken_is_refused() -> Result<()> {
     let folder = components(&["hello_cities.wasm"])?;
     let world = World::start(folder.path()).await?;
     world.run("taken", "hello_cities", None).await?;
-    let options =
-        StartOptions { id: Some(durawasm_client::InstanceId::new("taken")?), ..Default::default() };
+    let options = StartOptions { id: Some(durawasm_client::InstanceId::new("taken")?), ..Default::default() };
     match world.client.start("hello_cities", None, options).await {
         Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}"),
         Ok(id) => anyhow::bail!("{id} was accepted twice"),
@@ -137,7 +136,12 @@ async fn an_id_that_is_taken_is_refused() -> Result<()> {
 #[tokio::test]
 async fn components_that_break_the_contract_are_left_out_with_a_reason() -> Result<()> {
     let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
-    let folder = components(&["hello_cities.wasm", "test_wrong_version.wasm", "test_not_a_workflow.wasm", "test_describe_traps.wasm"])?;
+    let folder = components(&[
+        "hello_cities.wasm",
+        "test_wrong_version.wasm",
+        "test_not_a_workflow.wasm",
+        "test_describe_traps.wasm",
+    ])?;
     std::fs::write(folder.path().join("text.wasm"), b"this is no component")?;
     let host = start_host(&scheduler.uri(), folder.path(), &[]).await?;
     let said = host.output.all().join("\n");
@@ -216,5 +220,37 @@ async fn hostile_orchestrators_fail_or_park_and_hurt_nobody() -> Result<()> {
         ensure!(ended.status.is_terminal(), "{name}: {}", ended.status);
     }
     ensure!(world.host.stop().await?.success(), "the host did not end in order:\n{}", world.host.tail());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failing_disk_ends_the_scheduler_and_loses_nothing_that_it_acknowledged() -> Result<()> {
+    let folder = components(&["hello_cities.wasm"])?;
+    let arguments = vec!["--fail-after".to_owned(), "60".to_owned()];
+    let mut scheduler = Scheduler::start(SchedulerOptions { arguments, ..Default::default() }).await?;
+    let _host = start_host(&scheduler.uri(), folder.path(), &[]).await?;
+    let client = scheduler.client().await?;
+    let mut accepted = Vec::new();
+    for number in 0..1_000 {
+        let options = StartOptions {
+            id: Some(durawasm_client::InstanceId::new(format!("under-failure-{number}"))?),
+            ..Default::default()
+        };
+        match client.start("hello_cities", None, options).await {
+            Ok(id) => accepted.push(id),
+            Err(_) => break,
+        }
+    }
+    let status = scheduler.process.ended().await?;
+    let said = scheduler.process.tail();
+    ensure!(!status.success() && said.contains("DW") && said.contains("store"), "{status}: {said}");
+    ensure!(!accepted.is_empty() && accepted.len() < 1_000, "it failed under load: {}", accepted.len());
+    scheduler.set_arguments(Vec::new());
+    scheduler.restart().await?;
+    for id in accepted {
+        let ended =
+            client.wait_for_completion(&id, &durawasm_client::Wait::at_most(std::time::Duration::from_secs(30)));
+        assert_eq!(ended.await?.status, Status::Completed, "{id}");
+    }
     Ok(())
 }

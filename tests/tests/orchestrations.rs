@@ -66,7 +66,10 @@ async fn what_an_orchestrator_observes_survives_replay() -> Result<()> {
     world.crash_and_restart_host().await?;
     for id in ids {
         let observed: serde_json::Value = serde_json::from_str(&world.output(&id).await?)?;
-        ensure!(observed[0]["uuid"] != observed[1]["uuid"] && observed[0]["now"] == observed[0]["std_now"], "{observed}");
+        ensure!(
+            observed[0]["uuid"] != observed[1]["uuid"] && observed[0]["now"] == observed[0]["std_now"],
+            "{observed}"
+        );
     }
     Ok(())
 }

@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// The largest payload, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().payload_bytes)]
     payload_limit: usize,
+    /// For tests: the disk fails after so many commits.
+    #[arg(long, hide = true, value_name = "COMMITS")]
+    fail_after: Option<u64>,
     #[command(flatten)]
     log: LogArguments,
 }
@@ -48,6 +51,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         hubs: arguments.hubs,
         dev: arguments.dev,
         limits: Limits { payload_bytes: arguments.payload_limit, ..Limits::default() },
+        fail_after: arguments.fail_after,
     };
     let data = options.data.clone();
     let scheduler = Scheduler::build(options).await.map_err(|error| cannot_start(error, data.as_deref()))?;

@@ -58,3 +58,54 @@ pub fn failure(error_type: &str, message: String, is_non_retriable: bool) -> pb:
         properties: Default::default(),
     }
 }
+
+/// How many causes of a failure are kept, and how deep the values of its properties may be. Messages of more than a hundred levels
+/// cannot be read, and a failure lies deeper in what is stored than in the answer that brought it.
+const LEVELS: usize = 24;
+
+/// A failure without what lies deeper than anybody looks: it can be read wherever it is put.
+#[must_use]
+pub fn bounded(mut failure: pb::TaskFailureDetails) -> pb::TaskFailureDetails {
+    let mut level = &mut failure;
+    for _ in 0..LEVELS {
+        level.properties.retain(|_, value| is_shallow(value, LEVELS / 2));
+        match level.inner_failure.as_deref_mut() {
+            Some(_) => level = level.inner_failure.as_deref_mut().expect("it is there"),
+            None => return failure,
+        }
+    }
+    level.properties.clear();
+    level.inner_failure = None;
+    failure
+}
+
+fn is_shallow(value: &prost_types::Value, levels: usize) -> bool {
+    use prost_types::value::Kind;
+    match &value.kind {
+        Some(Kind::ListValue(list)) => levels > 0 && list.values.iter().all(|v| is_shallow(v, levels - 1)),
+        Some(Kind::StructValue(fields)) => levels > 0 && fields.fields.values().all(|v| is_shallow(v, levels - 1)),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_with_very_many_causes_can_still_be_read_back() {
+        let mut nested = failure("Inner", "the first".into(), false);
+        for number in 0..90 {
+            let mut outer = failure("Outer", number.to_string(), false);
+            outer.inner_failure = Some(Box::new(nested));
+            nested = outer;
+        }
+        let kept = bounded(nested);
+        assert_eq!((kept.error_type.as_str(), kept.error_message.as_str()), ("Outer", "89"));
+        let event = execution_completed(1, Timestamp::MIN.next(), pb::OrchestrationStatus::Failed, None, Some(kept));
+        let chunk = pb::HistoryChunk { events: vec![event] };
+        assert_eq!(pb::HistoryChunk::decode(chunk.encode_to_vec().as_slice()).unwrap(), chunk);
+    }
+}

@@ -327,8 +327,10 @@ impl Partition {
         }
         let positions: Vec<Position> = instance.activities.keys().copied().collect();
         self.instances.insert(id.clone(), instance);
+        // Activities are open only when the scheduler has just started. Some of them are done, at workers that are about to come
+        // back and say so: they get the same grace as after a broken stream.
         for position in positions {
-            self.offer_activity(&id, position, None);
+            self.hold_activity(&id, position, self.limits.activity_grace);
         }
         self.touched.push(id);
     }

@@ -240,7 +240,7 @@ impl Partition {
                     // A status that is not an end, or unknown, is the worker's mistake; the user sees it as a failure.
                     status: status.and_then(Status::from_wire).filter(|s| s.is_terminal()).unwrap_or(Status::Failed),
                     result: complete.result,
-                    failure: complete.failure_details,
+                    failure: complete.failure_details.map(events::bounded),
                     action_id,
                 };
                 self.end(&mut instance, history, ending, recurse);
@@ -400,7 +400,7 @@ fn is_continue_as_new(action: &pb::OrchestratorAction) -> bool {
 
 /// Whether an action still has an effect when the execution continues as new: what could only answer the old one has none.
 fn outlives(action: &Action) -> bool {
-    matches!(action, Action::SendEvent(_) | Action::TerminateOrchestration(_) | Action::SendEntityMessage(_))
+    !matches!(action, Action::ScheduleTask(_) | Action::CreateTimer(_))
 }
 
 /// Activities that were called in this turn and are not on their way yet.

@@ -154,9 +154,14 @@ impl Partition {
             Some(grace) => grace.max(backoff(open.returns)),
             None => backoff(open.returns),
         };
-        let work = Work::Activity(id.clone(), instance.record.run, position);
         instance.avoid = Some(stream);
-        let ticket = self.delay(work, wait);
+        self.hold_activity(id, position, wait);
+    }
+
+    /// Offers an activity after a while, unless it is answered before.
+    pub(super) fn hold_activity(&mut self, id: &InstanceId, position: Position, wait: Duration) {
+        let Some(run) = self.instances.get(id).map(|i| i.record.run) else { return };
+        let ticket = self.delay(Work::Activity(id.clone(), run, position), wait);
         if let Some(open) = self.instances.get_mut(id).and_then(|i| i.activities.get_mut(&position)) {
             open.stay = Stay::Delayed(ticket);
         }
@@ -297,7 +302,7 @@ fn activity_event(request: &pb::ActivityRequest, outcome: ActivityOutcome, limit
             );
             events::failure("PayloadTooLarge", text, true)
         }
-        Err(failure) => failure,
+        Err(failure) => events::bounded(failure),
     };
     EventType::TaskFailed(pb::TaskFailedEvent { task_scheduled_id, failure_details: Some(failure) })
 }

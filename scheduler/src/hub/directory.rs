@@ -10,6 +10,7 @@ use tonic::Status;
 use super::Hub;
 use crate::core::partition::Limits;
 use crate::store::directory::{DataDir, HubName};
+use crate::store::failing::{FailingStore, Fate};
 use crate::store::memory::MemoryStore;
 use crate::store::{Store, StoreError};
 
@@ -26,6 +27,8 @@ pub struct Directory {
     limits: Limits,
     /// Hubs come into being on first use.
     on_demand: bool,
+    /// For tests: the disk fails after so many commits.
+    fail_after: Option<u64>,
     fatal: mpsc::UnboundedSender<(String, StoreError)>,
 }
 
@@ -40,11 +43,13 @@ impl Directory {
         wanted: &[String],
         limits: Limits,
         on_demand: bool,
+        fail_after: Option<u64>,
         fatal: mpsc::UnboundedSender<(String, StoreError)>,
     ) -> Result<Self, StoreError> {
         let data = data.map(DataDir::open).transpose()?;
         let existing = data.as_ref().map(DataDir::hubs).transpose()?.unwrap_or_default();
-        let directory = Self { hubs: Default::default(), changes: Mutex::default(), data, limits, on_demand, fatal };
+        let directory =
+            Self { hubs: Default::default(), changes: Mutex::default(), data, limits, on_demand, fail_after, fatal };
         for name in existing.iter().map(HubName::as_str).chain([DEFAULT_HUB]).chain(wanted.iter().map(String::as_str)) {
             if !directory.hubs.read().contains_key(name) {
                 directory.start(name)?;
@@ -54,12 +59,11 @@ impl Directory {
     }
 
     fn start(&self, name: &str) -> Result<Hub, StoreError> {
-        let store: Arc<dyn Store> = match &self.data {
-            Some(data) => Arc::new(data.open_hub(&HubName::parse(name)?)?),
-            None => {
-                HubName::parse(name)?;
-                Arc::new(MemoryStore::new())
-            }
+        let parsed = HubName::parse(name)?;
+        let store: Arc<dyn Store> = match (&self.data, self.fail_after) {
+            (Some(data), None) => Arc::new(data.open_hub(&parsed)?),
+            (Some(data), Some(commits)) => Arc::new(FailingStore::after(commits, Fate::Lost, data.open_hub(&parsed)?)),
+            (None, _) => Arc::new(MemoryStore::new()),
         };
         let hub = Hub::start(name, store, self.limits.clone(), self.fatal.clone())?;
         self.hubs.write().insert(name.to_owned(), hub.clone());
@@ -145,6 +149,7 @@ impl Directory {
 fn changed(name: &str, error: &StoreError) -> Status {
     match error {
         StoreError::InvalidName(_) => Status::invalid_argument(error.to_string()),
+        StoreError::NameTaken { .. } => Status::already_exists(error.to_string()),
         _ => Status::internal(format!("task hub `{name}`: {error}")),
     }
 }

@@ -16,6 +16,7 @@ use crate::core::partition::{Identity, Limits, Partition};
 use crate::core::pipeline::Pipeline;
 use crate::core::record::StoredEvent;
 use crate::core::time::Timestamp;
+use crate::core::token::Token;
 use crate::store::{InstanceView, Store, StoreError};
 
 pub mod directory;
@@ -30,6 +31,8 @@ pub use watch::Watch;
 pub enum Outgoing {
     /// Work.
     Item(pb::WorkItem),
+    /// Work that turned out to be void, or cannot be read, before it was sent: its token is given back.
+    Void(Token),
     /// An answer of a session is on disk, or void.
     Acknowledged(u64),
     /// An answer of a session cannot be committed.
@@ -163,6 +166,11 @@ impl Hub {
     pub fn send(&self, calls: Vec<Call>) {
         // A hub that has stopped drops the waiters, which is how they learn of it.
         let _ = self.inner.inbox.send(Message::Calls(calls));
+    }
+
+    /// Gives an item back that was not sent.
+    pub fn give_back(&self, token: Token) {
+        self.send(vec![self.prepare(|request| Input::Abandon(request, token, None), Waiter::Nobody)]);
     }
 
     /// Connects a worker's stream. Dropping the guard disconnects it.

@@ -190,10 +190,11 @@ impl Thread {
             Ok(past) if past.len() as u64 == item.past => {
                 drop(sink.send(Outgoing::Item(work_item(item, past, false))));
             }
-            Ok(_) => {}
+            Ok(_) => drop(sink.send(Outgoing::Void(item.token))),
             Err(error) => {
                 let instance = &item.token.instance;
                 tracing::error!(%hub, %instance, %error, "the history cannot be read: the instance waits for a repair");
+                drop(sink.send(Outgoing::Void(item.token)));
             }
         });
     }

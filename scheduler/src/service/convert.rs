@@ -79,7 +79,7 @@ fn name_filters(list: impl Iterator<Item = (String, Vec<String>)>) -> Vec<NameFi
 }
 
 /// How an activity ended: failed if and only if the failure is there.
-#[must_use]
+#[allow(clippy::result_large_err, reason = "a failure is moved once, into the history")]
 pub fn activity_outcome(response: pb::ActivityResponse) -> ActivityOutcome {
     match response.failure_details {
         Some(failure) => Err(failure),

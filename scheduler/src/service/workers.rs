@@ -48,6 +48,10 @@ pub fn items(hub: &Hub, request: pb::GetWorkItemsRequest, caller: &Caller, shutd
             };
             let item = match item {
                 Ok(Some(Outgoing::Item(item))) => item,
+                Ok(Some(Outgoing::Void(token))) => {
+                    hub.give_back(token);
+                    continue;
+                }
                 Ok(Some(_)) => continue,
                 Ok(None) => {
                     let _ = sender.send(Err(hub.stopping())).await;
@@ -169,6 +173,7 @@ async fn send_frames(
                     bytes += item.encoded_len();
                     frame.items.push(item);
                 }
+                Outgoing::Void(token) => hub.give_back(token),
                 Outgoing::Acknowledged(sequence) => frame.acknowledged.push(sequence),
                 Outgoing::Refused(sequence, why) => frame.refusals.push(v1::Refusal {
                     sequence,
