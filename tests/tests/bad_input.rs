@@ -248,9 +248,9 @@ async fn a_failing_disk_ends_the_scheduler_and_loses_nothing_that_it_acknowledge
     scheduler.set_arguments(Vec::new());
     scheduler.restart().await?;
     for id in accepted {
-        let ended =
-            client.wait_for_completion(&id, &durawasm_client::Wait::at_most(std::time::Duration::from_secs(30)));
-        assert_eq!(ended.await?.status, Status::Completed, "{id}");
+        let wait = durawasm_client::Wait::at_most(std::time::Duration::from_secs(30));
+        let ended = client.wait_for_completion(&id, &wait).await?;
+        assert_eq!(ended.status, Status::Completed, "{id}");
     }
     Ok(())
 }

@@ -81,6 +81,14 @@ impl Activities {
             version: request.version,
             tags: convert::tags(request.tags),
         };
+        // One line a run: what a user counts who wants to know how often an activity ran.
+        tracing::debug!(
+            target: "durawasm::activity",
+            call_id = context.call_id,
+            instance = context.instance_id,
+            activity = context.name,
+            "started"
+        );
         let run = code.run(&context, request.input).await;
         let outcome = self.check(run.outcome);
         let (result, failure_details) = match outcome {
