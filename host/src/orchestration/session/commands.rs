@@ -1,0 +1,175 @@
+//! What the guest decides: its commands, checked against the contract and the limits, become actions.
+
+use super::super::action::{Completion, Decision, Status};
+use super::super::guest::Guest;
+use super::super::park::{Park, ParkReason};
+use super::super::retry::Retry;
+use super::{Ended, Session, Stop};
+use crate::abi::{Command, Failure, NextVersion, OpId, Request};
+
+impl<G: Guest> Session<G> {
+    pub(super) fn commands(&mut self, commands: Vec<Command>) -> Result<(), Stop> {
+        if commands.len() > self.limits.commands {
+            return Err(Park::new(
+                ParkReason::Commands,
+                format!(
+                    "the orchestrator sent {} commands at once; the limit is {}",
+                    commands.len(),
+                    self.limits.commands
+                ),
+                "begin less at a time: wait for some results, or spread the work over child orchestrations",
+            )
+            .into());
+        }
+        for command in commands {
+            if self.ended.is_some() {
+                return Err(Park::contract("the guest sent a command after it had ended the orchestration").into());
+            }
+            self.command(command)?;
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), Stop> {
+        match command {
+            Command::Issue((op, request)) => {
+                self.ledger.begin(op)?;
+                self.issue(op, request)?;
+            }
+            Command::Cancel(op) => {
+                if !self.ledger.knows(op) {
+                    return Err(
+                        Park::contract(format!("the guest cancelled op {op}, which it has never issued")).into()
+                    );
+                }
+                if !self.external.cancel(op) {
+                    self.ledger.close(op);
+                }
+            }
+            Command::SendEvent(event) => {
+                self.check_payload("the event", &event.name, event.payload.as_deref())?;
+                self.ledger.emit(Decision::SendEvent {
+                    instance_id: event.instance_id,
+                    name: event.name,
+                    payload: event.payload,
+                });
+            }
+            Command::CustomStatus(status) => {
+                self.check_payload("the custom status", "", status.as_deref())?;
+                self.custom_status = status;
+            }
+            Command::ContinueAsNew(next) => {
+                self.check_payload("the input of the next generation", "", next.input.as_deref())?;
+                let version = match next.version {
+                    NextVersion::Keep => {
+                        NextVersion::Exact(self.version.clone().unwrap_or_else(|| self.program.version.clone()))
+                    }
+                    other => other,
+                };
+                self.ended = Some(Ended { keep_events: next.keep_events });
+                self.ledger.emit(Decision::Complete(Box::new(Completion {
+                    next_version: Some(version),
+                    ..Completion::new(Status::ContinuedAsNew, next.input)
+                })));
+            }
+            Command::Complete(Ok(output)) => {
+                self.check_payload("the output", "", output.as_deref())?;
+                self.complete(Completion::new(Status::Completed, output));
+            }
+            Command::Complete(Err(mut failures)) => {
+                cut(&mut failures);
+                if failures.is_empty() {
+                    return Err(
+                        Park::contract("the guest failed without saying why: the list of failures is empty").into()
+                    );
+                }
+                self.complete(Completion { failures, ..Completion::new(Status::Failed, None) });
+            }
+            Command::SignalEntity(_) | Command::Unlock(_) => return Err(no_entities().into()),
+        }
+        Ok(())
+    }
+
+    fn issue(&mut self, op: OpId, request: Request) -> Result<(), Stop> {
+        let (decision, policy, derived_id) = match request {
+            Request::Activity(call) => {
+                self.check_payload("the input of activity", &call.name, call.input.as_deref())?;
+                let own = self.program.activities.contains(&call.name);
+                let version = call.version.or_else(|| own.then(|| self.program.version.clone()));
+                (Decision::Activity { name: call.name, version, input: call.input, tags: call.tags }, call.retry, false)
+            }
+            Request::Child(call) => {
+                self.check_payload("the input of child orchestration", &call.name, call.input.as_deref())?;
+                let chosen = call.instance_id.filter(|id| !id.is_empty());
+                let derived = chosen.is_none();
+                let instance_id = match (chosen, &self.streams) {
+                    (Some(id), _) => id,
+                    (None, Some(streams)) => streams.child_id(&self.instance_id, self.ledger.next_action()),
+                    // Commands come from a guest that was started, and starting it makes the streams.
+                    (None, None) => return Err(Park::contract("the guest issued a child before it was started").into()),
+                };
+                let decision = Decision::Child {
+                    instance_id,
+                    name: call.name,
+                    version: call.version,
+                    input: call.input,
+                    tags: call.tags,
+                };
+                (decision, call.retry, derived)
+            }
+            Request::Timer(at) => (Decision::Timer { fire_at: at.into() }, None, false),
+            Request::WaitEvent(name) => {
+                self.external.wait(op, &name);
+                return Ok(());
+            }
+            Request::CallEntity(_) | Request::Lock(_) => return Err(no_entities().into()),
+        };
+        let retry = policy.map(|policy| Retry::new(policy, decision.clone(), derived_id, self.now));
+        self.ledger.emit_for(op, decision, retry);
+        Ok(())
+    }
+
+    pub(super) fn complete(&mut self, completion: Completion) {
+        self.ended = Some(Ended { keep_events: false });
+        self.ledger.emit(Decision::Complete(Box::new(completion)));
+    }
+
+    fn check_payload(&self, what: &str, name: &str, payload: Option<&str>) -> Result<(), Park> {
+        let size = payload.map_or(0, str::len);
+        if size <= self.limits.payload {
+            return Ok(());
+        }
+        let name = if name.is_empty() { String::new() } else { format!(" `{name}`") };
+        Err(Park::new(
+            ParkReason::Payload,
+            format!("{what}{name} has {size} bytes; the limit is {} bytes", self.limits.payload),
+            "pass a reference to large data instead of the data, or raise the host's payload limit",
+        ))
+    }
+}
+
+/// A failure must reach those who wait for it, however long its text is.
+fn cut(failures: &mut Vec<Failure>) {
+    const MAX_TEXT: usize = 64 << 10;
+    const MAX_CAUSES: usize = 32;
+    let shorten = |text: &mut String| {
+        if text.len() > MAX_TEXT {
+            text.truncate(text.floor_char_boundary(MAX_TEXT));
+            text.push('…');
+        }
+    };
+    failures.truncate(MAX_CAUSES);
+    for failure in failures {
+        shorten(&mut failure.error_type);
+        shorten(&mut failure.message);
+        failure.stack.as_mut().map(shorten);
+    }
+}
+
+pub(super) fn no_entities() -> Park {
+    Park::new(
+        ParkReason::Unsupported,
+        "the orchestrator uses entities, which this host does not support yet",
+        "run it on a host that supports entities",
+    )
+}
