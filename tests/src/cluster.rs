@@ -62,7 +62,7 @@ impl Scheduler {
     /// # Errors
     /// If it cannot connect.
     pub async fn client(&self) -> Result<Client> {
-        Ok(Client::connect(Connection::to(&self.uri())).await?)
+        Ok(Client::connect(Connection::to(self.uri())).await?)
     }
 
     /// Other arguments for the next start.

@@ -184,9 +184,9 @@ async fn verdict(world: &World, name: &str) -> Result<String> {
 
 /// Cases of the component `hostile`, and how each has to end.
 const HOSTILE: [(&str, &str); 14] = [
-    ("panics", "FAILED"),
-    ("traps", "FAILED"),
-    ("reads out of bounds", "FAILED"),
+    ("panics", "failed"),
+    ("traps", "failed"),
+    ("reads out of bounds", "failed"),
     ("loops for ever", "parked: deadline"),
     ("allocates without end", "parked: memory"),
     ("repeats an op id", "parked: contract"),
@@ -197,7 +197,7 @@ const HOSTILE: [(&str, &str); 14] = [
     ("completes with a long output", "parked: "),
     ("sets a long custom status", "parked: "),
     ("later repeats an op id", "parked: contract"),
-    ("later panics", "FAILED"),
+    ("later panics", "failed"),
 ];
 
 #[tokio::test]
