@@ -64,7 +64,7 @@ async fn a_damaged_store_is_found_and_never_served_as_data() -> Result<()> {
         Ok(line) => {
             let address = line.split_whitespace().last().context("an address")?.to_owned();
             let client =
-                durawasm_client::Client::connect(durawasm_client::Connection::to(&format!("http://{address}"))).await?;
+                durawasm_client::Client::connect(durawasm_client::Connection::to(format!("http://{address}"))).await?;
             let mut refused = 0;
             for number in 0..50 {
                 let id = durawasm_client::InstanceId::new(format!("before-{number}"))?;

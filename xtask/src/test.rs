@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{command, python, setup, stage::Stages};
+use crate::{command, python, setup, stage::Stages, workspace};
 
 /// What to test.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,6 +36,14 @@ pub(crate) fn test(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
             false => command.args(["test", "--release", "--workspace", "--no-fail-fast"]),
         };
         command::run(command.args(&arguments.runner))
+    })?;
+    // What the guests of the tests compute is compared with their model on this machine too, without WebAssembly.
+    stages.run("running the tests of the guests", || {
+        let manifest = workspace::root().join("tests").join("guests").join("Cargo.toml");
+        let target = workspace::target()?.join("guests").join("build");
+        let mut command = command::cargo();
+        command.args(["test", "--release", "--package", "test-programs", "--manifest-path"]).arg(manifest);
+        command::run(command.arg("--target-dir").arg(target))
     })?;
     // nextest does not run the examples in the documentation.
     if nextest && arguments.runner.is_empty() {

@@ -16,7 +16,7 @@ use durawasm_host::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
 pub fn guest(name: &str) -> Vec<u8> {
     let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
     let folder = std::env::var_os("DURAWASM_TEST_GUESTS").map_or_else(|| target.join("guests/tests"), PathBuf::from);
-    let path = folder.join(format!("{name}.wasm"));
+    let path = folder.join(format!("test_{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()))
 }
 

@@ -16,7 +16,7 @@ const PROGRAM: &str = r#"{"steps":[{"await":{"echo":1}},{"await":{"echo":2}}]}"#
 fn episodes() -> Episodes {
     let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
     let folder = std::env::var_os("DURAWASM_TEST_GUESTS").map_or_else(|| target.join("guests/tests"), PathBuf::from);
-    let path = folder.join("programs.wasm");
+    let path = folder.join("test_programs.wasm");
     let bytes =
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()));
     let component =
