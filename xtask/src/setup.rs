@@ -46,7 +46,9 @@ pub(crate) fn run() -> Result<Installation> {
 pub(crate) fn install(stages: &mut Stages, with_test_guests: bool) -> Result<Installation> {
     stages.run("checking the tools", check_tools)?;
     stages.run("building durawasm", || {
-        command::run(command::cargo().args(["build", "--release", "--package", "durawasm"]))
+        // The whole workspace, as the tests do: another selection of packages chooses other features of what they share, and
+        // then wasmtime, most of the work, would be compiled again.
+        command::run(command::cargo().args(["build", "--release", "--workspace"]))
     })?;
     let toolchain = stages.run("setting up the WebAssembly toolchain", || {
         let options = Options::from_env(workspace::target()?.join("wasm-toolchain"))?;
