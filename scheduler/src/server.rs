@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
 use crate::core::partition::Limits;
+use crate::hub::Fatal;
 use crate::hub::directory::Directory;
 use crate::service::Service;
 use crate::store::StoreError;
@@ -50,9 +51,9 @@ pub enum SchedulerError {
     /// A store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A store failed while the scheduler ran. What was acknowledged is on disk; a restart reads what is truly there.
-    #[error("the store of task hub `{0}` failed, so the scheduler stopped: {1}")]
-    StoreFailed(String, #[source] StoreError),
+    /// A hub failed while the scheduler ran. What was acknowledged is on disk; a restart reads what is truly there.
+    #[error("task hub `{0}` failed, so the scheduler stopped: {1}")]
+    HubFailed(String, #[source] Fatal),
     /// The transport failed.
     #[error("the gRPC server failed: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -63,7 +64,7 @@ pub struct Scheduler {
     listener: TcpListener,
     address: SocketAddr,
     hubs: Arc<Directory>,
-    fatal: mpsc::UnboundedReceiver<(String, StoreError)>,
+    fatal: mpsc::UnboundedReceiver<(String, Fatal)>,
 }
 
 impl Scheduler {
@@ -127,7 +128,7 @@ impl Scheduler {
         let mut server = tokio::spawn(server);
         let failure = tokio::select! {
             () = shutdown => None,
-            Some((hub, error)) = self.fatal.recv() => Some(SchedulerError::StoreFailed(hub, error)),
+            Some((hub, error)) = self.fatal.recv() => Some(SchedulerError::HubFailed(hub, error)),
             ended = &mut server => {
                 self.hubs.stop().await;
                 return match ended {
@@ -146,7 +147,7 @@ impl Scheduler {
         }
         self.hubs.stop().await;
         match self.fatal.try_recv() {
-            Ok((hub, error)) => Err(SchedulerError::StoreFailed(hub, error)),
+            Ok((hub, error)) => Err(SchedulerError::HubFailed(hub, error)),
             Err(_) => Ok(()),
         }
     }

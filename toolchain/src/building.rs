@@ -1,8 +1,8 @@
 //! Compiles guests with cargo.
 
 use std::env;
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -80,15 +80,35 @@ pub(crate) fn build(
     if let Some(folder) = &request.target_dir {
         command.arg("--target-dir").arg(absolute(folder, &name)?);
     }
+    let mut flags = without_paths(&absolute(&request.manifest_dir, &name)?);
     if let Toolchain::Packages(packages) = toolchain {
-        packages.configure(&mut command)?;
+        flags.extend(packages.configure(&mut command)?);
     }
+    // Cargo splits the encoded flags at this character, so that paths may hold spaces.
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\u{1f}")));
     let components = components(&step.run(&mut command, progress)?);
     if components.is_empty() {
         let problem = "it made no component: a guest's Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`";
         return Err(step.failed(problem));
     }
     Ok(components)
+}
+
+/// Compiler flags that keep the folders of this machine out of components: they would stand in the texts of panics.
+fn without_paths(manifest_dir: &Path) -> Vec<OsString> {
+    // The repository, so that crates beside the guest's are covered too; a folder that is in none stands for itself.
+    let project = manifest_dir.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(manifest_dir);
+    let home = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cargo = home("CARGO_HOME").or_else(|| Some(home("HOME")?.join(".cargo")));
+    let folders = [(Some(project.to_owned()), "."), (cargo, "cargo")];
+    let flag = |(folder, name): (Option<PathBuf>, &str)| {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(folder?);
+        flag.push("=");
+        flag.push(name);
+        Some(flag)
+    };
+    folders.into_iter().filter_map(flag).collect()
 }
 
 /// The `.wasm` files of the libraries among cargo's messages, in cargo's order.

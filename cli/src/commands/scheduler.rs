@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use durawasm_errors::{Code, CodedError};
-use durawasm_scheduler::{Options, Scheduler, SchedulerError, core::partition::Limits, store::StoreError};
+use durawasm_scheduler::{Options, Scheduler, SchedulerError, core::partition::Limits, hub::Fatal, store::StoreError};
 
 use crate::{
     console::Console,
@@ -81,10 +81,10 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 fn cannot_start(error: SchedulerError, data: Option<&std::path::Path>) -> CodedError {
     let code = match &error {
         SchedulerError::Listen(..) => Code::CannotListen,
-        SchedulerError::Store(store) | SchedulerError::StoreFailed(_, store) => {
+        SchedulerError::Store(store) | SchedulerError::HubFailed(_, Fatal::Store(store)) => {
             store_code(store, Code::DataFolderUnusable)
         }
-        SchedulerError::Transport(_) => Code::SystemRefused,
+        SchedulerError::HubFailed(_, Fatal::Panic(_)) | SchedulerError::Transport(_) => Code::SystemRefused,
     };
     let place = data.map(|data| format!(" (data folder {})", data.display())).unwrap_or_default();
     CodedError::new(code, format!("the scheduler cannot start{place}: {error}"))
@@ -93,10 +93,10 @@ fn cannot_start(error: SchedulerError, data: Option<&std::path::Path>) -> CodedE
 fn stopped(error: SchedulerError) -> CodedError {
     let code = match &error {
         SchedulerError::Listen(..) => Code::CannotListen,
-        SchedulerError::Store(store) | SchedulerError::StoreFailed(_, store) => {
+        SchedulerError::Store(store) | SchedulerError::HubFailed(_, Fatal::Store(store)) => {
             store_code(store, Code::StoreWriteFailed)
         }
-        SchedulerError::Transport(_) => Code::SystemRefused,
+        SchedulerError::HubFailed(_, Fatal::Panic(_)) | SchedulerError::Transport(_) => Code::SystemRefused,
     };
     CodedError::new(code, error.to_string())
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
 use tonic::Status;
 
-use super::Hub;
+use super::{FatalSink, Hub};
 use crate::core::partition::Limits;
 use crate::store::directory::{DataDir, HubName};
 use crate::store::failing::{FailingStore, Fate};
@@ -29,7 +29,7 @@ pub struct Directory {
     on_demand: bool,
     /// For tests: the disk fails after so many commits.
     fail_after: Option<u64>,
-    fatal: mpsc::UnboundedSender<(String, StoreError)>,
+    fatal: FatalSink,
 }
 
 impl Directory {
@@ -44,7 +44,7 @@ impl Directory {
         limits: Limits,
         on_demand: bool,
         fail_after: Option<u64>,
-        fatal: mpsc::UnboundedSender<(String, StoreError)>,
+        fatal: FatalSink,
     ) -> Result<Self, StoreError> {
         let data = data.map(DataDir::open).transpose()?;
         let existing = data.as_ref().map(DataDir::hubs).transpose()?.unwrap_or_default();

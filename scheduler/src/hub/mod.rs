@@ -64,6 +64,20 @@ pub struct Call {
     pub waiter: Waiter,
 }
 
+/// Why a hub stopped by itself. Nothing leaves it from then on; what it acknowledged is on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The store can no longer be trusted.
+    #[error("its store failed: {0}")]
+    Store(#[source] StoreError),
+    /// An invariant does not hold.
+    #[error("an invariant of the scheduler does not hold, please report this: {0}")]
+    Panic(String),
+}
+
+/// Who learns of a hub that stopped by itself: the hub's name and why.
+pub type FatalSink = mpsc::UnboundedSender<(String, Fatal)>;
+
 /// What the partition's thread receives.
 pub(crate) enum Message {
     Calls(Vec<Call>),
@@ -96,12 +110,7 @@ impl Hub {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn start(
-        name: &str,
-        store: Arc<dyn Store>,
-        limits: Limits,
-        fatal: mpsc::UnboundedSender<(String, StoreError)>,
-    ) -> Result<Self, StoreError> {
+    pub fn start(name: &str, store: Arc<dyn Store>, limits: Limits, fatal: FatalSink) -> Result<Self, StoreError> {
         let recovered = store.recover()?;
         let salt = uuid::Uuid::new_v4().as_u64_pair().0;
         let identity = Identity { hub: name.to_owned(), incarnation: recovered.incarnation, salt };

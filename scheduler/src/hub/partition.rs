@@ -8,9 +8,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use durawasm_proto::durabletask as pb;
 use durawasm_proto::property;
 use pb::work_item::Request;
-use tokio::sync::mpsc;
 
-use super::{Call, Message, StreamSink, Waiter, Watch, wall_clock};
+use super::{Call, Fatal, FatalSink, Message, StreamSink, Waiter, Watch, wall_clock};
 use crate::core::batch::Batch;
 use crate::core::ids::{BatchSeq, InstanceId, RequestId, StreamId};
 use crate::core::message::{Effect, EpisodeItem, Input};
@@ -48,7 +47,7 @@ struct Thread {
     watch: Arc<Watch>,
     inbox: Receiver<Message>,
     batches: Sender<(BatchSeq, Batch)>,
-    fatal: mpsc::UnboundedSender<(String, StoreError)>,
+    fatal: FatalSink,
     hub: String,
     waiters: HashMap<RequestId, Waiter>,
     workers: HashMap<StreamId, Worker>,
@@ -63,14 +62,23 @@ pub(super) fn start(
     watch: Arc<Watch>,
     inbox: Receiver<Message>,
     batches: Sender<(BatchSeq, Batch)>,
-    fatal: mpsc::UnboundedSender<(String, StoreError)>,
+    fatal: FatalSink,
     hub: String,
 ) -> std::thread::JoinHandle<()> {
     let name = format!("hub-{hub}");
     let runtime = tokio::runtime::Handle::current();
     let (waiters, workers) = Default::default();
     let thread = Thread { pipeline, store, watch, inbox, batches, fatal, hub, waiters, workers, runtime };
-    match std::thread::Builder::new().name(name).spawn(move || thread.run()) {
+    let (sink, hub) = (thread.fatal.clone(), thread.hub.clone());
+    // A hub whose thread is gone would look alive and answer nothing: the process ends instead, and a restart recovers.
+    let run = move || {
+        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread.run())) {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|t| (*t).to_owned())).unwrap_or_default();
+            let _ = sink.send((hub, Fatal::Panic(text)));
+        }
+    };
+    match std::thread::Builder::new().name(name).spawn(run) {
         Ok(handle) => handle,
         Err(error) => panic!("cannot start a thread for a task hub: {error}"),
     }
@@ -115,7 +123,7 @@ impl Thread {
                         self.perform(effects);
                     }
                     Message::Failed(error) => {
-                        let _ = self.fatal.send((self.hub.clone(), error));
+                        let _ = self.fatal.send((self.hub.clone(), Fatal::Store(error)));
                         return;
                     }
                     Message::Stop => stopping = true,

@@ -113,8 +113,8 @@ impl PackageToolchain {
         format!("a toolchain made of packages ({})", self.versions)
     }
 
-    /// Sets up cargo. Always the same, or the standard library would be compiled again.
-    pub(crate) fn configure(&self, cargo: &mut Command) -> Result<()> {
+    /// Sets up cargo and returns the compiler flags that it needs. Always the same, or the standard library would be compiled again.
+    pub(crate) fn configure(&self, cargo: &mut Command) -> Result<[OsString; 3]> {
         let libraries =
             env::join_paths(debian::shared_libraries(&self.root)?).map_err(|error| not_a_path_list(&error))?;
         let path = env::var_os("PATH").unwrap_or_default();
@@ -122,8 +122,6 @@ impl PackageToolchain {
         let path = env::join_paths(folders).map_err(|error| not_a_path_list(&error))?;
         let mut flags = OsString::from("-Lnative=");
         flags.push(&self.libraries);
-        // Cargo splits the encoded flags at this character, so that paths may hold spaces.
-        flags.push("\u{1f}-Clink-arg=-lzigc\u{1f}-Clink-arg=-lcompiler_rt");
         cargo
             .env("RUSTC", debian::compiler(&self.root))
             // A stable compiler takes `-Z` options only so.
@@ -131,9 +129,8 @@ impl PackageToolchain {
             .env("LD_LIBRARY_PATH", libraries)
             .env("PATH", path)
             .env("CARGO_TARGET_WASM32_WASIP2_LINKER", self.linkers[0].join("wasm-component-ld"))
-            .env("CARGO_ENCODED_RUSTFLAGS", flags)
             .arg("-Zbuild-std=std,panic_abort");
-        Ok(())
+        Ok([flags, "-Clink-arg=-lzigc".into(), "-Clink-arg=-lcompiler_rt".into()])
     }
 }
 

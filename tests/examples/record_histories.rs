@@ -1,0 +1,69 @@
+//! Records the histories in `tests/histories/`: what this release's hosts wrote, to be replayed by every later one.
+//!
+//! `cargo run --release -p durawasm-tests --example record_histories -- RELEASE` after `cargo xtask setup` and `cargo xtask test`.
+//! A folder per release: the components as they were, and a file per instance that holds its history as the protocol's
+//! `HistoryChunk`. What is recorded is never changed.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use durawasm_client::{Payload, Wait};
+use durawasm_proto::durabletask as pb;
+use durawasm_tests::cluster::{World, components};
+use prost::Message as _;
+
+/// Instances to record: orchestrator, input, and an event to raise.
+const CASES: [(&str, Option<&str>, Option<&str>); 12] = [
+    ("hello_cities", None, None),
+    ("fan_out", Some(r#"{"count":20}"#), None),
+    ("approval", Some("60000"), Some("approval")),
+    ("approval_timeout", Some("30"), None),
+    ("items", Some("2"), Some("item")),
+    ("count", Some(r#"{"to":4,"millis":1}"#), None),
+    ("observe", None, None),
+    ("retries", Some(r#"{"max":3,"millis":5}"#), None),
+    ("retries_by_predicate", Some("5"), None),
+    ("parent", Some(r#""recorded-child""#), None),
+    ("fail_by_activity", None, None),
+    ("panic_at", Some("true"), None),
+];
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let release = std::env::args().nth(1).context("which release? For instance 0.1")?;
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("histories").join(&release);
+    ensure!(!target.exists(), "{} is there already, and what is recorded is never changed", target.display());
+    std::fs::create_dir_all(&target)?;
+    let files = ["hello_cities.wasm", "fan_out.wasm", "test_durability.wasm"];
+    let folder = components(&files)?;
+    for file in files {
+        std::fs::copy(folder.path().join(file), target.join(file))?;
+    }
+    let world = World::start(folder.path()).await?;
+    for (case, input, event) in CASES {
+        let name = case.trim_end_matches("_timeout");
+        let id = world.begin(&format!("recorded-{case}"), name, input).await?;
+        if let Some(event) = event {
+            for number in 1..=2 {
+                world.client.raise_event(&id, event, Some(Payload::from_text(number.to_string()))).await?;
+            }
+        }
+        world.client.wait_for_completion(&id, &Wait::default()).await?;
+        let mut service =
+            pb::task_hub_sidecar_service_client::TaskHubSidecarServiceClient::connect(world.scheduler.uri()).await?;
+        let request = pb::StreamInstanceHistoryRequest {
+            instance_id: id.to_string(),
+            execution_id: None,
+            for_work_item_processing: false,
+        };
+        let mut stream = service.stream_instance_history(request).await?.into_inner();
+        let mut history = pb::HistoryChunk::default();
+        while let Some(chunk) = stream.message().await? {
+            history.events.extend(chunk.events);
+        }
+        let file = target.join(format!("{case}.history"));
+        std::fs::write(&file, history.encode_to_vec())?;
+        println!("{}: {} events", file.display(), history.events.len());
+    }
+    Ok(())
+}
