@@ -65,6 +65,7 @@ pub struct Scheduler {
     address: SocketAddr,
     hubs: Arc<Directory>,
     fatal: mpsc::UnboundedReceiver<(String, Fatal)>,
+    stopping: CancellationToken,
 }
 
 impl Scheduler {
@@ -78,6 +79,7 @@ impl Scheduler {
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (sender, fatal) = mpsc::unbounded_channel();
+        let stopping = CancellationToken::new();
         let hubs = Directory::open(
             options.data.as_deref(),
             &options.hubs,
@@ -85,8 +87,9 @@ impl Scheduler {
             options.dev,
             options.fail_after,
             sender,
+            stopping.clone(),
         )?;
-        Ok(Self { listener, address, hubs: Arc::new(hubs), fatal })
+        Ok(Self { listener, address, hubs: Arc::new(hubs), fatal, stopping })
     }
 
     /// Where it listens.
@@ -106,8 +109,8 @@ impl Scheduler {
     /// # Errors
     /// If a store or the transport fails.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), SchedulerError> {
-        let stopping = CancellationToken::new();
-        let service = Service::new(Arc::clone(&self.hubs), stopping.clone());
+        let stopping = self.stopping.clone();
+        let service = Service::new(Arc::clone(&self.hubs));
         let tasks = TaskHubSidecarServiceServer::new(service.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);

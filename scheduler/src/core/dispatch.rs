@@ -123,9 +123,30 @@ impl Dispatcher {
         self.hungry.extend(WorkKind::ALL.map(|kind| (id, kind)));
     }
 
+    /// Gives a stream nothing more; what it has it may still answer.
+    pub fn drain(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.info.limits = [0; 3];
+            // It stands for nothing that it could run: new routes must not find it either.
+            stream.info.filters = Some(Filters::default());
+            self.withdraw(id);
+        }
+    }
+
     /// Lets a stream go and returns what it had not answered.
     pub fn disconnect(&mut self, id: StreamId) -> Vec<(u64, Work)> {
         let Some(stream) = self.streams.remove(&id) else { return Vec::new() };
+        self.withdraw(id);
+        let mut open: Vec<_> = stream.open.into_iter().flatten().collect();
+        open.sort_unstable_by_key(|(attempt, _)| *attempt);
+        for (attempt, _) in &open {
+            self.attempts.remove(attempt);
+        }
+        open
+    }
+
+    /// Takes a stream out of all queues.
+    fn withdraw(&mut self, id: StreamId) {
         for queue in &mut self.queues {
             let named_before = queue.named.len();
             queue.named.retain(|s| *s != id);
@@ -135,12 +156,6 @@ impl Dispatcher {
                 self.hungry.extend(queue.unfiltered.iter().map(|s| (*s, queue.route.kind)));
             }
         }
-        let mut open: Vec<_> = stream.open.into_iter().flatten().collect();
-        open.sort_unstable_by_key(|(attempt, _)| *attempt);
-        for (attempt, _) in &open {
-            self.attempts.remove(attempt);
-        }
-        open
     }
 
     /// What is known of a stream.
@@ -399,6 +414,20 @@ mod tests {
         assert_eq!(d.place(&route("o", ""), Some("b"), Some(StreamId(2))), Some(StreamId(1)));
         d.disconnect(StreamId(1));
         assert_eq!(d.place(&route("o", ""), None, Some(StreamId(2))), Some(StreamId(2)));
+    }
+
+    #[test]
+    fn a_worker_that_is_about_to_end_gets_nothing_more_and_may_answer_what_it_has() {
+        let mut d = Dispatcher::default();
+        d.connect(StreamId(1), info("w", 9, None));
+        assert_eq!(d.place(&route("o", ""), Some("w"), None), Some(StreamId(1)));
+        d.occupy(StreamId(1), WorkKind::Orchestration, 1, episode("x"));
+        d.drain(StreamId(1));
+        assert_eq!(d.place(&route("o", ""), Some("w"), None), None);
+        assert!(!d.is_served(&route("o", "")) && !d.is_served(&route("new", "")));
+        d.release(1);
+        assert_eq!(d.sent(), 0);
+        assert!(d.disconnect(StreamId(1)).is_empty());
     }
 
     #[test]

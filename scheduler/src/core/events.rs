@@ -2,6 +2,7 @@
 
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
+use prost::Message as _;
 
 use super::time::Timestamp;
 
@@ -63,12 +64,26 @@ pub fn failure(error_type: &str, message: String, is_non_retriable: bool) -> pb:
 /// cannot be read, and a failure lies deeper in what is stored than in the answer that brought it.
 const LEVELS: usize = 24;
 
+/// How long a message or a stack may be: a history event must fit into the 4 MiB that clients accept.
+const TEXT_BYTES: usize = 64 << 10;
+
+fn shorten(text: &mut String) {
+    if text.len() > TEXT_BYTES {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES));
+        text.push('…');
+    }
+}
+
 /// A failure without what lies deeper than anybody looks: it can be read wherever it is put.
 #[must_use]
 pub fn bounded(mut failure: pb::TaskFailureDetails) -> pb::TaskFailureDetails {
     let mut level = &mut failure;
     for _ in 0..LEVELS {
-        level.properties.retain(|_, value| is_shallow(value, LEVELS / 2));
+        shorten(&mut level.error_message);
+        if let Some(stack) = &mut level.stack_trace {
+            shorten(stack);
+        }
+        level.properties.retain(|_, value| is_shallow(value, LEVELS / 2) && value.encoded_len() <= TEXT_BYTES);
         match level.inner_failure.as_deref_mut() {
             Some(_) => level = level.inner_failure.as_deref_mut().expect("it is there"),
             None => return failure,
@@ -90,8 +105,6 @@ fn is_shallow(value: &prost_types::Value, levels: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message as _;
-
     use super::*;
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Episode {
     pub taken: usize,
     /// What has come of an answer in several parts, by index.
     pub chunks: BTreeMap<i32, pb::OrchestratorResponse>,
+    /// Their size.
+    pub chunk_bytes: usize,
 }
 
 /// An instance that the core works on.

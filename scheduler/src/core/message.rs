@@ -52,6 +52,8 @@ pub enum Input {
     Describe(RequestId, InstanceId),
     /// A worker's stream is there.
     Connect(StreamId, StreamInfo),
+    /// A worker takes no more work on its stream.
+    Drain(StreamId),
     /// A worker's stream is gone.
     Disconnect(StreamId),
     /// A worker answers an episode.

@@ -197,6 +197,7 @@ impl Partition {
                 self.reply(request, answer);
             }
             Input::Connect(stream, info) => self.connect(stream, info),
+            Input::Drain(stream) => self.drain(stream),
             Input::Disconnect(stream) => self.disconnect(stream),
             Input::CompleteEpisode(request, token, response) => {
                 let answer = self.complete_episode(&token, *response);

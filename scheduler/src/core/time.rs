@@ -22,6 +22,13 @@ impl Timestamp {
         self.0
     }
 
+    /// From the wire, rounded up: what is due then must not happen before.
+    #[must_use]
+    pub fn not_before(t: prost_types::Timestamp) -> Self {
+        let down = Self::from(t);
+        if t.nanos % 1_000 > 0 { down.next() } else { down }
+    }
+
     /// The smallest time after this one.
     #[must_use]
     pub const fn next(self) -> Self {

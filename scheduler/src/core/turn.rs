@@ -20,6 +20,8 @@ use super::token::{Token, WorkKind};
 
 /// Parts of one answer that are kept at most, so that a worker cannot fill the memory.
 const MAX_CHUNKS: usize = 4_096;
+/// …and their size.
+const MAX_CHUNK_BYTES: usize = 128 << 20;
 
 impl Partition {
     /// Sends an instance's next episode to a worker with room, or queues it.
@@ -73,6 +75,7 @@ impl Partition {
             started_at,
             taken: new_events.len() - 1,
             chunks: BTreeMap::new(),
+            chunk_bytes: 0,
         });
         instance.worker = Some(info.worker.clone());
         self.dispatcher.occupy(stream, WorkKind::Orchestration, token.attempt, Work::Episode(id.clone()));
@@ -108,11 +111,18 @@ impl Partition {
         };
         if response.is_partial {
             let Turn::Sent(episode) = &mut instance.turn else { return Ok(Reply::Void) };
-            if episode.chunks.len() >= MAX_CHUNKS {
+            episode.chunk_bytes += response.encoded_len();
+            if episode.chunks.len() >= MAX_CHUNKS || episode.chunk_bytes > MAX_CHUNK_BYTES {
                 self.give_back(token);
-                return Err(Refusal::TooLarge(format!("an answer has at most {MAX_CHUNKS} parts")));
+                let text = format!("an answer has at most {MAX_CHUNKS} parts and {} MiB", MAX_CHUNK_BYTES >> 20);
+                return Err(Refusal::TooLarge(text));
             }
             episode.chunks.insert(response.chunk_index.unwrap_or(0), response);
+            return Ok(Reply::Done);
+        }
+        if response.requires_history && instance.wants_history {
+            // It had the history: it is not the history that it lacks.
+            self.give_back(token);
             return Ok(Reply::Done);
         }
         if response.requires_history {
@@ -176,7 +186,15 @@ impl Partition {
             Action::ScheduleTask(a) => too_large(&format!("the input of activity `{}`", a.name), &a.input),
             Action::CreateSubOrchestration(a) => too_large(&format!("the input of child `{}`", a.name), &a.input),
             Action::SendEvent(a) => too_large(&format!("the event `{}`", a.name), &a.data),
-            Action::CompleteOrchestration(a) => too_large("the output", &a.result),
+            Action::CompleteOrchestration(a) => too_large("the output", &a.result).or_else(|| {
+                a.carryover_events.iter().find_map(|carried| match &carried.event_type {
+                    Some(EventType::EventRaised(raised)) => too_large("a carried event", &raised.input),
+                    // Anything else would make a history that no worker can read.
+                    _ => {
+                        Some(events::failure("InvalidAction", "only external events can be carried over".into(), true))
+                    }
+                })
+            }),
             Action::SendEntityMessage(_) => {
                 let text = "this scheduler does not run entities yet: use an orchestration or an activity instead";
                 Some(events::failure("NotSupported", text.into(), true))
@@ -297,7 +315,7 @@ impl Partition {
                 EventType::TaskScheduled(scheduled)
             }
             Action::CreateTimer(timer) => {
-                let due = timer.fire_at.map_or(now, Into::into);
+                let due = timer.fire_at.map_or(now, super::time::Timestamp::not_before);
                 let record = TimerRecord {
                     run: instance.record.run,
                     position,

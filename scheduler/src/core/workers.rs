@@ -51,7 +51,17 @@ impl Partition {
                 }
             }
         }
-        // What waits for a worker that has gone, and was asked to end, is ended without one.
+        self.end_orphans();
+    }
+
+    /// Gives a worker that is about to end nothing more.
+    pub(super) fn drain(&mut self, stream: StreamId) {
+        self.dispatcher.drain(stream);
+        self.end_orphans();
+    }
+
+    /// What waits for a worker that has gone, and was asked to end, is ended without one.
+    fn end_orphans(&mut self) {
         let orphans: Vec<InstanceId> = self
             .dispatcher
             .unserved()

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{FatalSink, Hub};
@@ -30,6 +31,7 @@ pub struct Directory {
     /// For tests: the disk fails after so many commits.
     fail_after: Option<u64>,
     fatal: FatalSink,
+    shutdown: CancellationToken,
 }
 
 impl Directory {
@@ -45,11 +47,20 @@ impl Directory {
         on_demand: bool,
         fail_after: Option<u64>,
         fatal: FatalSink,
+        shutdown: CancellationToken,
     ) -> Result<Self, StoreError> {
         let data = data.map(DataDir::open).transpose()?;
         let existing = data.as_ref().map(DataDir::hubs).transpose()?.unwrap_or_default();
-        let directory =
-            Self { hubs: Default::default(), changes: Mutex::default(), data, limits, on_demand, fail_after, fatal };
+        let directory = Self {
+            hubs: Default::default(),
+            changes: Mutex::default(),
+            data,
+            limits,
+            on_demand,
+            fail_after,
+            fatal,
+            shutdown,
+        };
         for name in existing.iter().map(HubName::as_str).chain([DEFAULT_HUB]).chain(wanted.iter().map(String::as_str)) {
             if !directory.hubs.read().contains_key(name) {
                 directory.start(name)?;
@@ -65,7 +76,7 @@ impl Directory {
             (Some(data), Some(commits)) => Arc::new(FailingStore::after(commits, Fate::Lost, data.open_hub(&parsed)?)),
             (None, _) => Arc::new(MemoryStore::new()),
         };
-        let hub = Hub::start(name, store, self.limits.clone(), self.fatal.clone())?;
+        let hub = Hub::start(name, store, self.limits.clone(), self.fatal.clone(), &self.shutdown)?;
         self.hubs.write().insert(name.to_owned(), hub.clone());
         Ok(hub)
     }
@@ -95,10 +106,14 @@ impl Directory {
         let existing = self.hubs.read().get(name).cloned();
         match existing {
             Some(hub) if !recreate => return Ok(hub),
-            Some(_) => self.remove(name).await?,
+            // The handle must be gone before the store can be deleted.
+            Some(hub) => {
+                drop(hub);
+                self.remove(name).await?;
+            }
             None => {}
         }
-        self.start(name).map_err(|e| changed(name, &e))
+        tokio::task::block_in_place(|| self.start(name)).map_err(|e| changed(name, &e))
     }
 
     /// Deletes a hub with all that it holds. The default hub is emptied instead.
@@ -112,7 +127,7 @@ impl Directory {
         }
         self.remove(name).await?;
         if name == DEFAULT_HUB {
-            self.start(name).map_err(|e| changed(name, &e))?;
+            tokio::task::block_in_place(|| self.start(name)).map_err(|e| changed(name, &e))?;
         }
         Ok(())
     }
@@ -124,7 +139,12 @@ impl Directory {
         }
         if let Some(data) = &self.data {
             let name_parsed = HubName::parse(name).map_err(|e| changed(name, &e))?;
-            data.delete_hub(&name_parsed).map_err(|e| changed(name, &e))?;
+            let deleted = tokio::task::block_in_place(|| data.delete_hub(&name_parsed));
+            if let Err(error) = deleted {
+                // It is still there, so it goes on.
+                tokio::task::block_in_place(|| self.start(name)).map_err(|e| changed(name, &e))?;
+                return Err(changed(name, &error));
+            }
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use durawasm_proto::durabletask as pb;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::core::ids::{Incarnation, InstanceId, Position, RequestId, RunId, StreamId};
@@ -102,6 +103,8 @@ struct Inner {
     requests: AtomicU64,
     streams: AtomicU64,
     thread: parking_lot::Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Fires when this hub, or the whole scheduler, stops: what waits for it ends.
+    stopping: CancellationToken,
 }
 
 impl Hub {
@@ -110,14 +113,20 @@ impl Hub {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn start(name: &str, store: Arc<dyn Store>, limits: Limits, fatal: FatalSink) -> Result<Self, StoreError> {
+    pub fn start(
+        name: &str,
+        store: Arc<dyn Store>,
+        limits: Limits,
+        fatal: FatalSink,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, StoreError> {
         let recovered = store.recover()?;
         let salt = uuid::Uuid::new_v4().as_u64_pair().0;
         let identity = Identity { hub: name.to_owned(), incarnation: recovered.incarnation, salt };
         let partition = Partition::recover(identity, limits, wall_clock(), recovered.active, recovered.timers);
         let watch = Arc::new(Watch::default());
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let batches = writer::start(name, Arc::clone(&store), sender.clone());
+        let batches = writer::start(name, Arc::clone(&store), sender.clone())?;
         let thread = partition::start(
             Pipeline::new(partition),
             Arc::clone(&store),
@@ -136,6 +145,7 @@ impl Hub {
             requests: AtomicU64::new(0),
             streams: AtomicU64::new(0),
             thread: parking_lot::Mutex::new(Some(thread)),
+            stopping: shutdown.child_token(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -220,11 +230,17 @@ impl Hub {
 
     /// Stops the hub's threads after what was accepted so far is on disk. Returns when they have ended.
     pub async fn stop(&self) {
+        self.inner.stopping.cancel();
         let _ = self.inner.inbox.send(Message::Stop);
         let thread = self.inner.thread.lock().take();
         if let Some(thread) = thread {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+    }
+
+    /// Returns when the hub, or the whole scheduler, stops.
+    pub async fn stopped(&self) {
+        self.inner.stopping.cancelled().await;
     }
 
     /// What a call gets while the hub stops.
@@ -238,6 +254,14 @@ impl Hub {
 pub struct Connection {
     hub: Hub,
     stream: StreamId,
+}
+
+impl Connection {
+    /// Sends this worker nothing more; it answers what it has.
+    #[must_use]
+    pub fn drain(&self) -> Call {
+        Call { input: Input::Drain(self.stream), request: None, waiter: Waiter::Nobody }
+    }
 }
 
 impl Drop for Connection {

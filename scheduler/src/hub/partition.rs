@@ -25,6 +25,8 @@ const MESSAGES_PER_ROUND: usize = 512;
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// A past of more bytes than this is not put into the work item of a worker that can fetch it by itself.
 const INLINE_PAST_BYTES: u64 = 1 << 20;
+/// How many pasts are read at the same time.
+const PASTS_AT_A_TIME: usize = 2;
 /// How much of a history is read at once.
 const PAGE_BYTES: usize = 1 << 20;
 
@@ -53,6 +55,7 @@ struct Thread {
     workers: HashMap<StreamId, Worker>,
     /// Reads the past of cold instances, so that a long history holds nobody up.
     runtime: tokio::runtime::Handle,
+    readers: Arc<tokio::sync::Semaphore>,
 }
 
 /// Starts the thread. It ends after [`Message::Stop`], when all is on disk, or when the store has failed.
@@ -68,7 +71,8 @@ pub(super) fn start(
     let name = format!("hub-{hub}");
     let runtime = tokio::runtime::Handle::current();
     let (waiters, workers) = Default::default();
-    let thread = Thread { pipeline, store, watch, inbox, batches, fatal, hub, waiters, workers, runtime };
+    let readers = Arc::new(tokio::sync::Semaphore::new(PASTS_AT_A_TIME));
+    let thread = Thread { pipeline, store, watch, inbox, batches, fatal, hub, waiters, workers, runtime, readers };
     let (sink, hub) = (thread.fatal.clone(), thread.hub.clone());
     // A hub whose thread is gone would look alive and answer nothing: the process ends instead, and a restart recovers.
     let run = move || {
@@ -95,7 +99,8 @@ impl Thread {
             if let Some(batch) = self.pipeline.take_batch() {
                 idle = false;
                 if self.batches.send(batch).is_err() {
-                    return; // The writer has failed and has said so.
+                    let _ = self.fatal.send((self.hub.clone(), Fatal::Panic("the store's writer has ended".into())));
+                    return;
                 }
             } else if stopping && idle {
                 return;
@@ -193,7 +198,8 @@ impl Thread {
             return;
         }
         let (store, sink, hub) = (Arc::clone(&self.store), worker.sink.clone(), self.hub.clone());
-        self.runtime.spawn_blocking(move || match read_past(&*store, &item) {
+        let readers = Arc::clone(&self.readers);
+        let read = move || match read_past(&*store, &item) {
             // A past that is shorter than it was belongs to an execution that is gone: the item is void.
             Ok(past) if past.len() as u64 == item.past => {
                 drop(sink.send(Outgoing::Item(work_item(item, past, false))));
@@ -204,6 +210,11 @@ impl Thread {
                 tracing::error!(%hub, %instance, %error, "the history cannot be read: the instance waits for a repair");
                 drop(sink.send(Outgoing::Void(item.token)));
             }
+        };
+        self.runtime.spawn(async move {
+            // Never closed. The store's other readers stay free for those who look at instances.
+            let _permit = readers.acquire_owned().await;
+            drop(tokio::task::spawn_blocking(read).await);
         });
     }
 }

@@ -85,8 +85,9 @@ pub struct Mark(Seen);
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut instances = self.watch.instances.lock();
-        // This receiver still counts.
-        if instances.get(&self.id).is_some_and(|s| s.receiver_count() <= 1) {
+        // Under the lock, so that of two who leave at once the second one sees that it is the last.
+        self.receiver = watch::channel(Seen::default()).1;
+        if instances.get(&self.id).is_some_and(|s| s.receiver_count() == 0) {
             instances.remove(&self.id);
         }
     }

@@ -5,21 +5,23 @@ use std::sync::Arc;
 use super::Message;
 use crate::core::batch::Batch;
 use crate::core::ids::BatchSeq;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Starts the writer. It ends when the sender of batches is dropped.
 pub(super) fn start(
     hub: &str,
     store: Arc<dyn Store>,
     done: crossbeam_channel::Sender<Message>,
-) -> crossbeam_channel::Sender<(BatchSeq, Batch)> {
+) -> Result<crossbeam_channel::Sender<(BatchSeq, Batch)>, StoreError> {
     let (sender, receiver) = crossbeam_channel::bounded::<(BatchSeq, Batch)>(1);
     let run = move || {
         for (seq, batch) in receiver {
-            let message = match store.commit(&batch) {
-                Ok(()) => Message::Committed(seq),
+            let commit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| store.commit(&batch)));
+            let message = match commit {
+                Ok(Ok(())) => Message::Committed(seq),
                 // What is on disk is not known any more: nothing further is written, and nothing is said.
-                Err(error) => Message::Failed(error),
+                Ok(Err(error)) => Message::Failed(error),
+                Err(_) => Message::Failed(StoreError::Io("the store panicked while it wrote".into())),
             };
             let failed = matches!(message, Message::Failed(_));
             if done.send(message).is_err() || failed {
@@ -27,9 +29,8 @@ pub(super) fn start(
             }
         }
     };
-    let thread = std::thread::Builder::new().name(format!("store-{hub}")).spawn(run);
-    if let Err(error) = thread {
-        tracing::error!(%hub, %error, "cannot start the store's writer");
+    match std::thread::Builder::new().name(format!("store-{hub}")).spawn(run) {
+        Ok(_) => Ok(sender),
+        Err(error) => Err(StoreError::Io(format!("cannot start the thread that writes: {error}"))),
     }
-    sender
 }

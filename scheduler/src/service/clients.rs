@@ -3,7 +3,6 @@
 use durawasm_proto::durabletask as pb;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::convert;
@@ -35,11 +34,7 @@ pub fn get(hub: &Hub, request: &pb::GetInstanceRequest) -> Result<pb::GetInstanc
 }
 
 /// Holds the call until the instance has begun, or is not there.
-pub async fn wait_for_start(
-    hub: &Hub,
-    request: &pb::GetInstanceRequest,
-    shutdown: &CancellationToken,
-) -> Result<pb::GetInstanceResponse, Status> {
+pub async fn wait_for_start(hub: &Hub, request: &pb::GetInstanceRequest) -> Result<pb::GetInstanceResponse, Status> {
     let id = convert::instance_id(&request.instance_id)?;
     let mut waiting = hub.watch().subscribe(&id);
     loop {
@@ -50,7 +45,7 @@ pub async fn wait_for_start(
         }
         tokio::select! {
             () = waiting.changed() => {}
-            () = shutdown.cancelled() => return Err(hub.stopping()),
+            () = hub.stopped() => return Err(hub.stopping()),
         }
     }
 }
@@ -59,19 +54,27 @@ pub async fn wait_for_start(
 pub async fn wait_for_completion(
     hub: &Hub,
     request: &pb::GetInstanceRequest,
-    shutdown: &CancellationToken,
 ) -> Result<pb::GetInstanceResponse, Status> {
     let id = convert::instance_id(&request.instance_id)?;
     let mut waiting = hub.watch().subscribe(&id);
+    let mut first: Option<InstanceView> = None;
     loop {
         let mark = waiting.mark();
         let view = hub.view(&id, request.get_inputs_and_outputs)?;
+        // Replaced under the same id: the one that was waited for was terminated.
+        if let (Some(old), Some(new)) = (&mut first, &view)
+            && old.record.key != new.record.key
+        {
+            old.record.status = InstanceStatus::Terminated;
+            return Ok(shown(first, request.get_inputs_and_outputs));
+        }
         if view.as_ref().is_none_or(|v| v.record.status.is_terminal()) {
             return Ok(shown(view, request.get_inputs_and_outputs));
         }
+        first = first.or(view);
         tokio::select! {
             () = waiting.over_since(mark) => {}
-            () = shutdown.cancelled() => return Err(hub.stopping()),
+            () = hub.stopped() => return Err(hub.stopping()),
         }
     }
 }

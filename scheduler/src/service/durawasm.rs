@@ -3,7 +3,6 @@
 use durawasm_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::clients::{CHUNK_BYTES, not_found};
@@ -65,11 +64,7 @@ fn waits_for(description: &Description) -> String {
 }
 
 /// Streams an instance's history as it is committed, until the instance ends.
-pub fn follow(
-    hub: &Hub,
-    request: &v1::FollowInstanceRequest,
-    shutdown: CancellationToken,
-) -> Result<FollowStream, Status> {
+pub fn follow(hub: &Hub, request: &v1::FollowInstanceRequest) -> Result<FollowStream, Status> {
     let id = convert::instance_id(&request.instance_id)?;
     let mut waiting = hub.watch().subscribe(&id);
     if hub.view(&id, false)?.is_none() {
@@ -127,7 +122,7 @@ pub fn follow(
             }
             tokio::select! {
                 () = waiting.changed() => {}
-                () = shutdown.cancelled() => return drop(sender.send(Err(hub.stopping())).await),
+                () = hub.stopped() => return drop(sender.send(Err(hub.stopping())).await),
                 () = sender.closed() => return,
             }
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use durawasm_proto::durabletask as pb;
 use durawasm_proto::{metadata, v1};
 use pb::task_hub_sidecar_service_server::TaskHubSidecarService;
-use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -24,16 +23,15 @@ mod workers;
 #[derive(Clone)]
 pub struct Service {
     hubs: Arc<Directory>,
-    shutdown: CancellationToken,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
-    /// A service over these hubs. It ends its streams when `shutdown` fires.
+    /// A service over these hubs. Its streams and waits end with their hub.
     #[must_use]
-    pub fn new(hubs: Arc<Directory>, shutdown: CancellationToken) -> Self {
-        Self { hubs, shutdown }
+    pub fn new(hubs: Arc<Directory>) -> Self {
+        Self { hubs }
     }
 
     async fn hub(&self, metadata: &MetadataMap) -> Result<Hub, Status> {
@@ -89,14 +87,14 @@ impl TaskHubSidecarService for Service {
         &self,
         request: Request<pb::GetInstanceRequest>,
     ) -> Answer<pb::GetInstanceResponse> {
-        hub_call!(self, request, |hub, message| clients::wait_for_start(&hub, &message, &self.shutdown).await?)
+        hub_call!(self, request, |hub, message| clients::wait_for_start(&hub, &message).await?)
     }
 
     async fn wait_for_instance_completion(
         &self,
         request: Request<pb::GetInstanceRequest>,
     ) -> Answer<pb::GetInstanceResponse> {
-        hub_call!(self, request, |hub, message| clients::wait_for_completion(&hub, &message, &self.shutdown).await?)
+        hub_call!(self, request, |hub, message| clients::wait_for_completion(&hub, &message).await?)
     }
 
     async fn raise_event(&self, request: Request<pb::RaiseEventRequest>) -> Answer<pb::RaiseEventResponse> {
@@ -124,7 +122,7 @@ impl TaskHubSidecarService for Service {
 
     async fn get_work_items(&self, request: Request<pb::GetWorkItemsRequest>) -> Answer<Self::GetWorkItemsStream> {
         let caller = caller(request.metadata())?;
-        hub_call!(self, request, |hub, message| workers::items(&hub, message, &caller, self.shutdown.clone()))
+        hub_call!(self, request, |hub, message| workers::items(&hub, message, &caller))
     }
 
     async fn complete_orchestrator_task(
@@ -244,7 +242,7 @@ impl v1::durawasm_server::Durawasm for Service {
         let caller = caller(request.metadata())?;
         let hub = self.hub(request.metadata()).await?;
         let frames = request.into_inner();
-        Ok(Response::new(workers::session(hub, frames, caller, self.shutdown.clone()).await?))
+        Ok(Response::new(workers::session(hub, frames, caller).await?))
     }
 
     async fn describe_instance(
@@ -255,6 +253,6 @@ impl v1::durawasm_server::Durawasm for Service {
     }
 
     async fn follow_instance(&self, request: Request<v1::FollowInstanceRequest>) -> Answer<Self::FollowInstanceStream> {
-        hub_call!(self, request, |hub, message| durawasm::follow(&hub, &message, self.shutdown.clone())?)
+        hub_call!(self, request, |hub, message| durawasm::follow(&hub, &message)?)
     }
 }

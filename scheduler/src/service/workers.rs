@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use durawasm_proto::durabletask as pb;
 use durawasm_proto::v1;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{convert, status};
@@ -30,7 +29,7 @@ pub type FrameStream = ReceiverStream<Result<v1::SchedulerFrame, Status>>;
 
 /// Connects a worker of the standard protocol.
 #[must_use]
-pub fn items(hub: &Hub, request: pb::GetWorkItemsRequest, caller: &Caller, shutdown: CancellationToken) -> ItemStream {
+pub fn items(hub: &Hub, request: pb::GetWorkItemsRequest, caller: &Caller) -> ItemStream {
     let (sink, mut outgoing) = mpsc::unbounded_channel();
     let connection = hub.connect(convert::stream_info(request, &caller.worker, caller.extended), sink);
     let (sender, receiver) = mpsc::channel(64);
@@ -40,7 +39,7 @@ pub fn items(hub: &Hub, request: pb::GetWorkItemsRequest, caller: &Caller, shutd
         loop {
             let item = tokio::select! {
                 item = tokio::time::timeout(PING_EVERY, outgoing.recv()) => item,
-                () = shutdown.cancelled() => {
+                () = hub.stopped() => {
                     let _ = sender.send(Err(hub.stopping())).await;
                     return;
                 }
@@ -120,12 +119,7 @@ pub async fn abandon(hub: &Hub, text: &str, kind: WorkKind) -> Result<Reply, Sta
 ///
 /// # Errors
 /// INVALID_ARGUMENT if the first frame does not open the session.
-pub async fn session(
-    hub: Hub,
-    mut frames: Streaming<v1::WorkerFrame>,
-    caller: Caller,
-    shutdown: CancellationToken,
-) -> Result<FrameStream, Status> {
+pub async fn session(hub: Hub, mut frames: Streaming<v1::WorkerFrame>, caller: Caller) -> Result<FrameStream, Status> {
     let first = frames.next().await.transpose()?;
     let Some(work) = first.and_then(|f| f.open).map(|o| o.work.unwrap_or_default()) else {
         return Err(Status::invalid_argument("the first frame of a session must open it"));
@@ -133,14 +127,32 @@ pub async fn session(
     let (sink, outgoing) = mpsc::unbounded_channel();
     let connection = hub.connect(convert::stream_info(work, &caller.worker, true), sink.clone());
     let (sender, receiver) = mpsc::channel(16);
-    tokio::spawn(send_frames(hub.clone(), connection, outgoing, sender, shutdown));
+    let (ended, end) = oneshot::channel();
+    let drain = connection.drain();
+    tokio::spawn(send_frames(hub.clone(), connection, outgoing, sender, end));
     tokio::spawn(async move {
-        while let Some(Ok(frame)) = frames.next().await {
+        let mut drain = Some(drain);
+        let why = loop {
+            let frame = match frames.next().await {
+                Some(Ok(frame)) => frame,
+                Some(Err(status)) => break Some(status),
+                None => break None,
+            };
+            if frame.draining
+                && let Some(drain) = drain.take()
+            {
+                hub.send(vec![drain]);
+            }
             let calls: Vec<Call> = frame.answers.into_iter().filter_map(|a| answer(&hub, a, &sink)).collect();
             if !calls.is_empty() {
                 hub.send(calls);
             }
+        };
+        // What cannot be read ends both directions: a worker whose answers are not heard must not be sent more work.
+        if let Some(status) = &why {
+            tracing::warn!(hub = hub.name(), %status, "a worker's session ends: what it sent cannot be read");
         }
+        let _ = ended.send(why);
     });
     Ok(ReceiverStream::new(receiver))
 }
@@ -150,7 +162,7 @@ async fn send_frames(
     connection: Connection,
     mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
     sender: mpsc::Sender<Result<v1::SchedulerFrame, Status>>,
-    shutdown: CancellationToken,
+    mut end: oneshot::Receiver<Option<Status>>,
 ) {
     use prost::Message as _;
     let _connection = connection;
@@ -158,7 +170,13 @@ async fn send_frames(
     loop {
         let received = tokio::select! {
             received = tokio::time::timeout(PING_EVERY, outgoing.recv_many(&mut buffer, FRAME_MESSAGES)) => received,
-            () = shutdown.cancelled() => Ok(0),
+            () = hub.stopped() => Ok(0),
+            why = &mut end => {
+                if let Ok(Some(status)) = why {
+                    let _ = sender.send(Err(status)).await;
+                }
+                return;
+            }
             () = sender.closed() => return,
         };
         if received == Ok(0) {
