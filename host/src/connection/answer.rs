@@ -22,6 +22,20 @@ pub(crate) enum Answer {
     Park(v1::Park),
 }
 
+impl Answer {
+    /// The answer that gives an item back. None for what wants no answer.
+    pub(super) fn give_back(item: wire::WorkItem) -> Option<Self> {
+        use wire::work_item::Request;
+        let kind = match item.request? {
+            Request::OrchestratorRequest(_) => Abandoned::Orchestration,
+            Request::ActivityRequest(_) => Abandoned::Activity,
+            Request::EntityRequest(_) | Request::EntityRequestV2(_) => Abandoned::Entity,
+            Request::HealthPing(_) => return None,
+        };
+        Some(Self::Abandon(kind, item.completion_token))
+    }
+}
+
 /// Kinds of items that are given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Abandoned {
@@ -131,6 +145,23 @@ mod tests {
             actions: vec![action; actions],
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn an_item_is_given_back_as_what_it_is_and_a_ping_is_not() {
+        use wire::work_item::Request;
+        let give_back = |request| {
+            let item = wire::WorkItem { request: Some(request), completion_token: "t".to_owned() };
+            match Answer::give_back(item) {
+                Some(Answer::Abandon(kind, token)) => Some((kind, token)),
+                Some(other) => panic!("{other:?} gives nothing back"),
+                None => None,
+            }
+        };
+        let given = |kind| Some((kind, "t".to_owned()));
+        assert_eq!(give_back(Request::OrchestratorRequest(Default::default())), given(Abandoned::Orchestration));
+        assert_eq!(give_back(Request::ActivityRequest(Default::default())), given(Abandoned::Activity));
+        assert_eq!(give_back(Request::HealthPing(wire::HealthPing {})), None);
     }
 
     #[test]

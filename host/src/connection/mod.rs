@@ -9,6 +9,7 @@ mod channel;
 mod filters;
 mod session;
 mod standard;
+mod unacknowledged;
 
 pub(crate) use answer::{Abandoned, Answer, GuestLogs, Outgoing};
 pub(crate) use channel::Channel;
@@ -23,6 +24,7 @@ use tonic::Code;
 
 use crate::registry::RegistryHandle;
 use backoff::Backoff;
+use unacknowledged::Unacknowledged;
 
 /// Where work items go.
 pub(crate) trait Intake: Send + Sync + 'static {
@@ -68,14 +70,14 @@ impl<I: Intake> Connection<I> {
     /// Connects, and connects again for ever, until there is no more work and no more is wanted.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::default();
-        let mut unanswered = session::Unacknowledged::default();
+        let mut unanswered = Unacknowledged::default();
         let mut batched = true;
         let mut told = None;
         loop {
             let ended = if batched {
                 session::run(&mut self, &mut unanswered, &mut backoff).await
             } else {
-                standard::run(&mut self, &mut backoff).await
+                standard::run(&mut self, &mut unanswered, &mut backoff).await
             };
             let was_connected = self.connected.swap(false, Ordering::Relaxed);
             let status = match ended {
@@ -86,7 +88,9 @@ impl<I: Intake> Connection<I> {
                 batched = false;
                 continue;
             }
-            if *self.draining.borrow() && self.intake.busy() == 0 && self.answers.is_empty() {
+            // What comes up next may be a newer scheduler.
+            batched = true;
+            if *self.draining.borrow() && self.is_done(&unanswered) {
                 return;
             }
             // Once per change of state, not once per try.
@@ -102,6 +106,12 @@ impl<I: Intake> Connection<I> {
             }
             tokio::time::sleep(backoff.next()).await;
         }
+    }
+
+    /// Whether nothing is worked on and every answer has arrived that still counts. Asked in the order in which an answer
+    /// travels, so that none is overlooked on its way.
+    fn is_done(&self, unanswered: &Unacknowledged) -> bool {
+        self.intake.busy() == 0 && self.answers.is_empty() && unanswered.is_empty()
     }
 
     fn now_connected(&self, form: &str, backoff: &mut Backoff) {

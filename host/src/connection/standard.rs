@@ -8,18 +8,28 @@ use tonic::{Code, Status};
 use super::answer::{self, Abandoned, Answer, Outgoing};
 use super::backoff::Backoff;
 use super::channel::Channel;
+use super::unacknowledged::Unacknowledged;
 use super::{Connection, Ended, Intake, SILENCE, filters};
 
 /// Runs one stream to its end.
-pub(super) async fn run<I: Intake>(connection: &mut Connection<I>, backoff: &mut Backoff) -> Ended {
+pub(super) async fn run<I: Intake>(
+    connection: &mut Connection<I>,
+    unacknowledged: &mut Unacknowledged,
+    backoff: &mut Backoff,
+) -> Ended {
     let mut calls = JoinSet::new();
-    let ended = stream(connection, backoff, &mut calls).await;
+    let ended = stream(connection, unacknowledged, backoff, &mut calls).await;
     // Answers that are on their way try again by themselves; they need no stream.
     calls.detach_all();
     ended
 }
 
-async fn stream<I: Intake>(connection: &mut Connection<I>, backoff: &mut Backoff, calls: &mut JoinSet<()>) -> Ended {
+async fn stream<I: Intake>(
+    connection: &mut Connection<I>,
+    unacknowledged: &mut Unacknowledged,
+    backoff: &mut Backoff,
+    calls: &mut JoinSet<()>,
+) -> Ended {
     let channel = connection.channel.clone();
     let mut items = None;
     if !*connection.draining.borrow() {
@@ -33,6 +43,10 @@ async fn stream<I: Intake>(connection: &mut Connection<I>, backoff: &mut Backoff
         }
         connection.parks.store(false, std::sync::atomic::Ordering::Relaxed);
         connection.now_connected("standard", backoff);
+    }
+    // Results that a session left behind, with a scheduler that spoke `durawasm.v1` until now.
+    for outgoing in unacknowledged.take() {
+        calls.spawn(send(channel.clone(), outgoing));
     }
     loop {
         let draining = *connection.draining.borrow();
