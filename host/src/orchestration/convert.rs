@@ -7,6 +7,7 @@ use wire::history_event::EventType;
 use wire::orchestrator_action::OrchestratorActionType;
 
 use super::action::{Action, Completion, Decision, Status, Turn};
+use super::failure;
 use super::history::{EventKind, ExecutionStarted, HistoryEvent, ParentInstance, Recorded, RecordedKind, Time};
 use crate::abi::{Failure, Failures, NextVersion, Outcome, Tag};
 
@@ -124,8 +125,9 @@ pub(crate) fn failures(details: Option<wire::TaskFailureDetails>) -> Failures {
     list
 }
 
-/// A list of failures as nested details.
-pub(crate) fn failure_details(failures: Failures) -> Option<wire::TaskFailureDetails> {
+/// A list of failures as nested details, within the bounds of what can be sent.
+pub(crate) fn failure_details(mut failures: Failures) -> Option<wire::TaskFailureDetails> {
+    failure::bound(&mut failures);
     failures.into_iter().rev().fold(None, |inner, failure| {
         Some(wire::TaskFailureDetails {
             error_type: failure.error_type,
@@ -298,6 +300,35 @@ mod tests {
             wire.as_ref().unwrap().inner_failure.as_ref().unwrap().inner_failure.as_ref().unwrap().is_non_retriable
         );
         assert_eq!(failures(wire), list);
+    }
+
+    #[test]
+    fn the_largest_and_deepest_failure_fits_into_a_message_and_can_be_read() {
+        use prost::Message as _;
+        let numbers = |count: usize| format!("[{}1]", "1,".repeat(count));
+        let worst = Failure {
+            error_type: "E".repeat(1 << 20),
+            message: "m".repeat(1 << 20),
+            stack: Some("s".repeat(1 << 20)),
+            retriable: true,
+            properties: vec![
+                ("deep".to_owned(), format!("{}1{}", r#"{"a":"#.repeat(12), "}".repeat(12))),
+                ("too deep".to_owned(), format!("{}1{}", r#"{"a":"#.repeat(60), "}".repeat(60))),
+                ("many".to_owned(), numbers(5000)),
+            ],
+        };
+        let completion = Completion { failures: vec![worst; 1000], ..Completion::new(Status::Failed, None) };
+        let turn = Turn {
+            actions: vec![Action { id: 0, decision: Decision::Complete(Box::new(completion)) }],
+            ..Turn::default()
+        };
+        let response = response("i".to_owned(), "t".to_owned(), None, turn, || None);
+        let kind = Some(durawasm_proto::v1::answer::Kind::Orchestration(response));
+        let answers = vec![durawasm_proto::v1::Answer { sequence: 1, kind }];
+        let frame = durawasm_proto::v1::WorkerFrame { open: None, answers, draining: false };
+        let bytes = frame.encode_to_vec();
+        assert!(bytes.len() < 3_900_000, "{} bytes", bytes.len());
+        assert_eq!(durawasm_proto::v1::WorkerFrame::decode(bytes.as_slice()).unwrap(), frame);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod action;
 pub(crate) mod convert;
 mod divergence;
 mod external;
+mod failure;
 mod guest;
 mod history;
 mod ledger;

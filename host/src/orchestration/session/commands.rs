@@ -5,7 +5,7 @@ use super::super::guest::Guest;
 use super::super::park::{Park, ParkReason};
 use super::super::retry::Retry;
 use super::{Ended, Session, Stop};
-use crate::abi::{Command, Failure, NextVersion, OpId, Request};
+use crate::abi::{Command, NextVersion, OpId, Request};
 
 impl<G: Guest> Session<G> {
     pub(super) fn commands(&mut self, commands: Vec<Command>) -> Result<(), Stop> {
@@ -76,8 +76,7 @@ impl<G: Guest> Session<G> {
                 self.check_payload("the output", "", output.as_deref())?;
                 self.complete(Completion::new(Status::Completed, output));
             }
-            Command::Complete(Err(mut failures)) => {
-                cut(&mut failures);
+            Command::Complete(Err(failures)) => {
                 if failures.is_empty() {
                     return Err(
                         Park::contract("the guest failed without saying why: the list of failures is empty").into()
@@ -145,24 +144,6 @@ impl<G: Guest> Session<G> {
             format!("{what}{name} has {size} bytes; the limit is {} bytes", self.limits.payload),
             "pass a reference to large data instead of the data, or raise the host's payload limit",
         ))
-    }
-}
-
-/// A failure must reach those who wait for it, however long its text is.
-fn cut(failures: &mut Vec<Failure>) {
-    const MAX_TEXT: usize = 64 << 10;
-    const MAX_CAUSES: usize = 32;
-    let shorten = |text: &mut String| {
-        if text.len() > MAX_TEXT {
-            text.truncate(text.floor_char_boundary(MAX_TEXT));
-            text.push('…');
-        }
-    };
-    failures.truncate(MAX_CAUSES);
-    for failure in failures {
-        shorten(&mut failure.error_type);
-        shorten(&mut failure.message);
-        failure.stack.as_mut().map(shorten);
     }
 }
 
