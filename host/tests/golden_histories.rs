@@ -3,6 +3,8 @@
 //! `tests/histories/RELEASE/` holds them; see `tests/examples/record_histories.rs`. A difference here means that instances in
 //! flight would be parked by an upgrade of the host: it is never the recorded file that is wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what is wrong")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
