@@ -92,3 +92,6 @@ async fn stream<I: Intake>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! The host's end of a session, against a scheduler that the test plays.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use durawasm_proto::durabletask as wire;
+use durawasm_proto::v1::durawasm_server::{Durawasm, DurawasmServer};
+use futures::stream::BoxStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response};
+
+use super::*;
+use crate::connection::{Abandoned, Channel, WorkLimits};
+use crate::registry::{Registry, RegistryHandle};
+
+/// The scheduler's end of one stream.
+struct Peer {
+    to_host: mpsc::Sender<Result<v1::SchedulerFrame, Status>>,
+    from_host: Streaming<v1::WorkerFrame>,
+}
+
+impl Peer {
+    async fn frame(&mut self) -> v1::WorkerFrame {
+        let next = tokio::time::timeout(Duration::from_secs(10), self.from_host.message()).await;
+        next.expect("the host sends a frame in time").expect("the stream is whole").expect("the stream goes on")
+    }
+
+    async fn send(&self, frame: v1::SchedulerFrame) {
+        self.to_host.send(Ok(frame)).await.expect("the host listens");
+    }
+}
+
+struct Scheduler(mpsc::UnboundedSender<Peer>);
+
+#[tonic::async_trait]
+impl Durawasm for Scheduler {
+    type SessionStream = ReceiverStream<Result<v1::SchedulerFrame, Status>>;
+    type FollowInstanceStream = BoxStream<'static, Result<v1::FollowInstanceChunk, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::WorkerFrame>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (to_host, frames) = mpsc::channel(4);
+        let _ = self.0.send(Peer { to_host, from_host: request.into_inner() });
+        Ok(Response::new(ReceiverStream::new(frames)))
+    }
+
+    async fn describe_instance(
+        &self,
+        _: Request<v1::DescribeInstanceRequest>,
+    ) -> Result<Response<v1::DescribeInstanceResponse>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn follow_instance(
+        &self,
+        _: Request<v1::FollowInstanceRequest>,
+    ) -> Result<Response<Self::FollowInstanceStream>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+}
+
+/// Counts what it takes, and is as busy as it is told to be.
+#[derive(Default)]
+struct Work {
+    taken: AtomicUsize,
+    busy: AtomicUsize,
+}
+
+impl Intake for Work {
+    fn take(&self, _: wire::WorkItem) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn busy(&self) -> usize {
+        self.busy.load(Ordering::Relaxed)
+    }
+}
+
+struct World {
+    peers: mpsc::UnboundedReceiver<Peer>,
+    answers: mpsc::UnboundedSender<Outgoing>,
+    draining: watch::Sender<bool>,
+    work: Arc<Work>,
+    host: JoinHandle<()>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("there is a free port");
+        let address = incoming.local_addr().expect("a bound socket has an address");
+        let (sender, peers) = mpsc::unbounded_channel();
+        let server = tonic::transport::Server::builder().add_service(DurawasmServer::new(Scheduler(sender)));
+        tokio::spawn(server.serve_with_incoming(incoming));
+        let (answers, received) = mpsc::unbounded_channel();
+        let (draining, drained) = watch::channel(false);
+        let work = Arc::new(Work::default());
+        let connection = Connection {
+            channel: Channel::new(&address.to_string(), None, "w").expect("the address is one"),
+            registry: RegistryHandle::new(Registry::default()),
+            intake: Arc::clone(&work),
+            answers: received,
+            limits: WorkLimits { orchestrations: 1, activities: 1 },
+            draining: drained,
+            connected: Arc::new(AtomicBool::new(false)),
+            parks: Arc::new(AtomicBool::new(false)),
+        };
+        Self { peers, answers, draining, work, host: tokio::spawn(connection.run()) }
+    }
+
+    /// The next stream that the host opens.
+    async fn peer(&mut self) -> Peer {
+        let next = tokio::time::timeout(Duration::from_secs(10), self.peers.recv()).await;
+        let mut peer = next.expect("the host connects in time").expect("the scheduler runs");
+        assert!(peer.frame().await.open.is_some());
+        peer
+    }
+
+    fn answer(&self, answer: Answer) {
+        self.answers.send(Outgoing { answer, logs: None }).expect("the host runs");
+    }
+
+    async fn ended(self) {
+        tokio::time::timeout(Duration::from_secs(10), self.host).await.expect("it ends in time").expect("it is whole");
+    }
+}
+
+fn result(task_id: i32) -> Answer {
+    Answer::Activity(Box::new(wire::ActivityResponse { task_id, ..Default::default() }))
+}
+
+#[tokio::test]
+async fn a_result_is_sent_on_every_new_stream_until_it_is_acknowledged_even_while_the_host_ends() {
+    let mut world = World::new().await;
+    let mut peer = world.peer().await;
+    world.answer(result(7));
+    world.answer(Answer::Abandon(Abandoned::Orchestration, "void with its stream".to_owned()));
+    let mut seen = 0;
+    while seen < 2 {
+        seen += peer.frame().await.answers.len();
+    }
+    drop(peer);
+
+    let mut peer = world.peer().await;
+    assert_eq!(peer.frame().await.answers.len(), 1);
+    // No work is left, but the result has not arrived: the host must come again.
+    world.draining.send_replace(true);
+    assert!(peer.frame().await.draining);
+    drop(peer);
+
+    let mut peer = world.peer().await;
+    let frame = peer.frame().await;
+    assert!(frame.draining);
+    let Some(v1::answer::Kind::Activity(response)) = &frame.answers[0].kind else {
+        panic!("the result is missing in {frame:?}");
+    };
+    assert_eq!((response.task_id, frame.answers.len()), (7, 1));
+    let acknowledged = vec![frame.answers[0].sequence];
+    peer.send(v1::SchedulerFrame { acknowledged, ..Default::default() }).await;
+    world.ended().await;
+}
+
+#[tokio::test]
+async fn a_host_that_ends_says_so_once_and_gives_back_what_still_comes() {
+    let mut world = World::new().await;
+    let mut peer = world.peer().await;
+    world.work.busy.store(1, Ordering::Relaxed);
+    world.draining.send_replace(true);
+    assert!(peer.frame().await.draining);
+
+    let request = wire::work_item::Request::ActivityRequest(wire::ActivityRequest::default());
+    let item = wire::WorkItem { request: Some(request), completion_token: "late".to_owned() };
+    peer.send(v1::SchedulerFrame { items: vec![item], ..Default::default() }).await;
+    let frame = peer.frame().await;
+    assert!(!frame.draining);
+    let expected = v1::answer::Kind::Abandon(v1::Abandon { completion_token: "late".to_owned() });
+    assert_eq!(frame.answers[0].kind, Some(expected));
+    assert_eq!(world.work.taken.load(Ordering::Relaxed), 0);
+
+    world.work.busy.store(0, Ordering::Relaxed);
+    let acknowledged = vec![frame.answers[0].sequence];
+    peer.send(v1::SchedulerFrame { acknowledged, ..Default::default() }).await;
+    world.ended().await;
+}
