@@ -13,8 +13,9 @@ pub(crate) const OUTPUT: &str =
 pub(crate) async fn run(quick: bool) -> Result<()> {
     let time = Duration::from_secs(if quick { 3 } else { 10 });
     let setup = Setup::start().await?;
-    println!("| clients | orchestrations/s | p50 | p99 | CPU of scheduler | CPU of host | (per orchestration) |");
-    println!("|---|---|---|---|---|---|---|");
+    println!("CPU is per orchestration.\n");
+    println!("| clients | orchestrations/s | p50 | p99 | CPU of scheduler | CPU of host |");
+    println!("|---|---|---|---|---|---|");
     for clients in [1, 64, 256] {
         let before = setup.cpu()?;
         let warm_up = Duration::from_secs(if quick { 1 } else { 3 });
@@ -23,7 +24,7 @@ pub(crate) async fn run(quick: bool) -> Result<()> {
         // The warm-up counts in the CPU time, so it is shared out over its time as well.
         let share = time.as_secs_f64() / (time + warm_up).as_secs_f64() / outcome.completed as f64;
         println!(
-            "| {clients} | {:.0} | {:?} | {:?} | {:?} | {:?} | |",
+            "| {clients} | {:.0} | {:?} | {:?} | {:?} | {:?} |",
             outcome.per_second(),
             outcome.at(0.5),
             outcome.at(0.99),
