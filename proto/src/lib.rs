@@ -40,7 +40,7 @@ pub mod metadata {
 
 /// Keys of `OrchestratorRequest.properties` for workers that understand `durawasm.v1`.
 pub mod property {
-    /// The completion token of the last committed turn of this execution; empty before the first.
+    /// The completion token of the last committed turn of this execution; left out before the first.
     pub const BASE_TOKEN: &str = "durawasm.base.token";
     /// How many events are committed in this execution's history (decimal). If there are some and `pastEvents` is
     /// empty they were left out: a worker that does not stand at the base asks with `requiresHistory`.
