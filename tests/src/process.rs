@@ -143,7 +143,13 @@ impl Process {
     /// # Errors
     /// If that takes more than a minute.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
-        match tokio::time::timeout(READY_WITHIN, self.child.wait()).await {
+        let end = async {
+            let status = self.child.wait().await;
+            // Its outputs are closed by now; what it printed last is read when both readers are done.
+            while self.grown.changed().await.is_ok() {}
+            status
+        };
+        match tokio::time::timeout(READY_WITHIN, end).await {
             Ok(status) => Ok(status?),
             Err(_) => bail!("`{}` did not end within {READY_WITHIN:?}:\n{}", self.name, self.tail()),
         }

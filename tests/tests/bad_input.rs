@@ -10,7 +10,6 @@ use durawasm_tests::process::Process;
 async fn cli(arguments: &[&str]) -> Result<(i32, String)> {
     let mut process = Process::start(&durawasm_tests::program(), arguments, &[("NO_COLOR", "1")])?;
     let status = process.ended().await?;
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     Ok((status.code().unwrap_or(-1), process.output.all().join("\n")))
 }
 
