@@ -19,7 +19,7 @@ pub(super) async fn run<I: Intake>(
     let channel = connection.channel.clone();
     let (frames, outbound) = mpsc::channel(4);
     let open = v1::Open { work: Some(filters::open(&connection.registry.current(), connection.limits)) };
-    let first = v1::WorkerFrame { open: Some(open), answers: Vec::new(), draining: false };
+    let first = v1::WorkerFrame { open: Some(open), ..Default::default() };
     if frames.send(first).await.is_err() {
         return Ended::Broken(Status::internal("the stream ended before it began"));
     }
@@ -76,7 +76,7 @@ async fn stream<I: Intake>(
                     return Ended::Broken(Status::unavailable("the stream to the scheduler is closed"));
                 };
                 let answers = unacknowledged.frame();
-                permit.send(v1::WorkerFrame { open: None, answers, draining: draining && !told });
+                permit.send(v1::WorkerFrame { answers, draining: draining && !told, ..Default::default() });
                 told = draining;
             }
             count = connection.answers.recv_many(&mut received, MAX_ANSWERS), if unacknowledged.queued() < MAX_ANSWERS => {

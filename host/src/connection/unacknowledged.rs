@@ -206,7 +206,7 @@ mod tests {
         answers.push(activity(3, 1_000_000));
         let mut frames = Vec::new();
         while answers.queued() > 0 {
-            frames.push(v1::WorkerFrame { open: None, answers: answers.frame(), draining: false });
+            frames.push(v1::WorkerFrame { answers: answers.frame(), ..Default::default() });
         }
         for frame in &frames {
             let size = frame.encoded_len();

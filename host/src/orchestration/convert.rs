@@ -325,7 +325,7 @@ mod tests {
         let response = response("i".to_owned(), "t".to_owned(), None, turn, || None);
         let kind = Some(durawasm_proto::v1::answer::Kind::Orchestration(response));
         let answers = vec![durawasm_proto::v1::Answer { sequence: 1, kind }];
-        let frame = durawasm_proto::v1::WorkerFrame { open: None, answers, draining: false };
+        let frame = durawasm_proto::v1::WorkerFrame { answers, ..Default::default() };
         let bytes = frame.encode_to_vec();
         assert!(bytes.len() < 3_900_000, "{} bytes", bytes.len());
         assert_eq!(durawasm_proto::v1::WorkerFrame::decode(bytes.as_slice()).unwrap(), frame);

@@ -13,6 +13,9 @@ use super::record::{InstanceRecord, ParentLink, Status, TimerRecord};
 
 type Answer = Result<Reply, Refusal>;
 
+/// How many troubled activities of an instance are shown at most.
+const SHOWN_ACTIVITIES: usize = 100;
+
 impl Partition {
     pub(super) fn start(&mut self, start: StartRequest, lookup: &dyn Lookup) -> Answer {
         if start.name.is_empty() {
@@ -221,9 +224,15 @@ impl Partition {
         if wanted.is_none() {
             wanted = instance.activities.values().map(|a| a.route.clone()).next();
         }
+        let returned_episodes = instance.returns;
+        let returned = instance.activities.iter().filter(|(_, open)| open.returns > 0);
+        let returned_activities =
+            returned.map(|(at, open)| (*at, open.route.name.clone(), open.returns)).take(SHOWN_ACTIVITIES).collect();
         let unserved = wanted.filter(|route| !self.dispatcher.is_served(route));
         let open_timers = self.timers.count(record.run);
-        Ok(Reply::Described(Some(Box::new(Description { record, open_timers, unserved, worker }))))
+        let description =
+            Description { record, open_timers, unserved, worker, returned_episodes, returned_activities };
+        Ok(Reply::Described(Some(Box::new(description))))
     }
 
     /// Refuses a payload over the limit.

@@ -93,6 +93,10 @@ pub struct Description {
     pub unserved: Option<Route>,
     /// The worker that has its current episode.
     pub worker: Option<Arc<str>>,
+    /// How often in a row its current episode came back without an answer.
+    pub returned_episodes: u32,
+    /// Open activities that came back without an answer: where they were called, their name, how often. The first hundred.
+    pub returned_activities: Vec<(Position, Arc<str>, u32)>,
 }
 
 /// Why a call is refused. Nothing was changed.

@@ -27,7 +27,7 @@ pub async fn describe(hub: &Hub, request: v1::DescribeInstanceRequest) -> Result
         return Ok(v1::DescribeInstanceResponse { state, ..Default::default() });
     };
     let waiting_for = waits_for(&description);
-    let Description { record, open_timers, worker, .. } = *description;
+    let Description { record, open_timers, worker, returned_episodes, returned_activities, .. } = *description;
     Ok(v1::DescribeInstanceResponse {
         state,
         history_events: record.history_len,
@@ -46,6 +46,11 @@ pub async fn describe(hub: &Hub, request: v1::DescribeInstanceRequest) -> Result
             attempts: parked.attempts,
         }),
         worker_id: worker.map(|w| (*w).to_owned()).unwrap_or_default(),
+        returned_episodes,
+        returned_activities: returned_activities
+            .into_iter()
+            .map(|(event, name, times)| v1::ReturnedActivity { event, name: (*name).to_owned(), times })
+            .collect(),
     })
 }
 

@@ -255,4 +255,16 @@ impl v1::durawasm_server::Durawasm for Service {
     async fn follow_instance(&self, request: Request<v1::FollowInstanceRequest>) -> Answer<Self::FollowInstanceStream> {
         hub_call!(self, request, |hub, message| durawasm::follow(&hub, &message)?)
     }
+
+    async fn reset_instance(&self, _: Request<v1::ResetInstanceRequest>) -> Answer<v1::ResetInstanceResponse> {
+        Err(status::unimplemented("ResetInstance"))
+    }
+
+    async fn fork_instance(&self, _: Request<v1::ForkInstanceRequest>) -> Answer<v1::ForkInstanceResponse> {
+        Err(status::unimplemented("ForkInstance"))
+    }
+
+    async fn query_instance(&self, _: Request<v1::QueryInstanceRequest>) -> Answer<v1::QueryInstanceResponse> {
+        Err(status::unimplemented("QueryInstance"))
+    }
 }

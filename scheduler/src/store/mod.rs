@@ -6,7 +6,8 @@
 use crate::core::batch::Batch;
 use crate::core::ids::{Incarnation, InstanceId, Position, RunId};
 pub use crate::core::record::LoadedInstance;
-use crate::core::record::{InstanceRecord, StoredEvent, TimerRecord};
+use crate::core::record::{InstanceRecord, Status, StoredEvent, TimerRecord};
+use crate::core::time::Timestamp;
 
 pub mod directory;
 pub mod failing;
@@ -80,6 +81,65 @@ pub struct InstanceView {
     pub completed: Option<StoredEvent>,
 }
 
+/// Which instances to show. What is not said does not matter; all that is said must hold. Instances that have ended and those
+/// that have not are both in it; entities never are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceFilter {
+    /// The status is one of these. Empty: any.
+    pub statuses: Vec<Status>,
+    /// Created at this time or later.
+    pub created_from: Option<Timestamp>,
+    /// Created before this time.
+    pub created_to: Option<Timestamp>,
+    /// Ended at this time or later.
+    pub completed_from: Option<Timestamp>,
+    /// Ended before this time.
+    pub completed_to: Option<Timestamp>,
+    /// The id begins so.
+    pub id_prefix: Option<String>,
+}
+
+/// In which order instances are shown. No place in it changes as long as the instance does not change in what the order is by, so
+/// that a listing in pages shows each instance once, whatever happens meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InstanceOrder {
+    /// By the time of creation, then by id. With a prefix: by id alone.
+    #[default]
+    Created,
+    /// By the time of the end, then by id. Shows only what has ended.
+    Completed,
+}
+
+/// A place in a listing: after which instance it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The time that the order is by, of the last instance that was looked at. 0 if the order is by id.
+    pub time: Timestamp,
+    /// That instance's id. It may be gone by now.
+    pub id: InstanceId,
+}
+
+/// How much of a listing is wanted at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSize {
+    /// At most so many instances.
+    pub instances: usize,
+    /// About so many bytes of inputs, outputs and the rest, but at least one instance.
+    pub bytes: usize,
+    /// Whether inputs (and with them outputs) are wanted.
+    pub inputs: bool,
+}
+
+/// A part of a listing.
+#[derive(Clone, Debug, Default)]
+pub struct InstancePage {
+    /// The instances. May be fewer than asked for, or none, although more follow: a page costs a bounded time, however few of the
+    /// instances it looks at fit the filter.
+    pub instances: Vec<InstanceView>,
+    /// Where the next page begins. None: this was the last one.
+    pub next: Option<Place>,
+}
+
 /// A task hub's durable state.
 pub trait Store: Send + Sync + 'static {
     /// Applies a batch and returns when it is on disk. Called by one thread at a time.
@@ -111,4 +171,28 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// If the store cannot be read or is damaged.
     fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Lists instances, a page at a time: from the first one on, or after `after`.
+    ///
+    /// # Errors
+    /// If the store cannot be read or is damaged.
+    fn list(
+        &self,
+        filter: &InstanceFilter,
+        order: InstanceOrder,
+        after: Option<&Place>,
+        size: PageSize,
+    ) -> Result<InstancePage, StoreError>;
+
+    /// The instances that orchestrations under this id have started as children, in all their executions, by id. At most `limit`,
+    /// those after `after`.
+    ///
+    /// # Errors
+    /// If the store cannot be read or is damaged.
+    fn children(
+        &self,
+        parent: &InstanceId,
+        after: Option<&InstanceId>,
+        limit: usize,
+    ) -> Result<Vec<InstanceId>, StoreError>;
 }

@@ -56,6 +56,27 @@ impl Durawasm for Scheduler {
         Err(Status::unimplemented("not part of the test"))
     }
 
+    async fn reset_instance(
+        &self,
+        _: Request<v1::ResetInstanceRequest>,
+    ) -> Result<Response<v1::ResetInstanceResponse>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn fork_instance(
+        &self,
+        _: Request<v1::ForkInstanceRequest>,
+    ) -> Result<Response<v1::ForkInstanceResponse>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn query_instance(
+        &self,
+        _: Request<v1::QueryInstanceRequest>,
+    ) -> Result<Response<v1::QueryInstanceResponse>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
     async fn follow_instance(
         &self,
         _: Request<v1::FollowInstanceRequest>,
