@@ -182,7 +182,10 @@ pub trait Store: Send + Sync + 'static {
         order: InstanceOrder,
         after: Option<&Place>,
         size: PageSize,
-    ) -> Result<InstancePage, StoreError>;
+    ) -> Result<InstancePage, StoreError> {
+        let _ = (filter, order, after, size);
+        Err(StoreError::Io("this store cannot list instances".into()))
+    }
 
     /// The instances that orchestrations under this id have started as children, in all their executions, by id. At most `limit`,
     /// those after `after`.
@@ -194,5 +197,8 @@ pub trait Store: Send + Sync + 'static {
         parent: &InstanceId,
         after: Option<&InstanceId>,
         limit: usize,
-    ) -> Result<Vec<InstanceId>, StoreError>;
+    ) -> Result<Vec<InstanceId>, StoreError> {
+        let _ = (parent, after, limit);
+        Err(StoreError::Io("this store cannot list children".into()))
+    }
 }
