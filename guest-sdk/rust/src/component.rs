@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::activity::ActivityContext;
-use crate::bindings::exports::durawasm::workflow::{activity, component, orchestrator};
-use crate::orchestration::{Context, Execution};
+use crate::bindings::exports::durawasm::workflow::{activity, component, orchestrator, queries};
+use crate::orchestration::{Context, Execution, unknown_query};
 use crate::schema::Described;
 use crate::{Error, Result, logging, panics, payload};
 
@@ -223,6 +223,22 @@ pub fn resume_orchestrator(resolutions: Vec<orchestrator::Resolution>) -> Vec<or
     EXECUTION.with_borrow_mut(|execution| execution.as_mut().map_or_else(Vec::new, |it| it.resume(resolutions)))
 }
 
+/// The export `queries.names`.
+#[doc(hidden)]
+pub fn query_names() -> Vec<String> {
+    EXECUTION.with_borrow(|execution| execution.as_ref().map_or_else(Vec::new, Execution::query_names))
+}
+
+/// The export `queries.answer`.
+#[doc(hidden)]
+pub fn answer_query(name: &str, input: Option<String>) -> queries::Outcome {
+    let answer = EXECUTION.with_borrow(|execution| match execution {
+        Some(execution) => execution.answer(name, input),
+        None => Err(unknown_query(name, &[])),
+    });
+    answer.map(Some).map_err(Error::into_failures)
+}
+
 /// The export `activity.run`.
 #[doc(hidden)]
 pub fn run_activity(offers: &[Offer], context: activity::Context, input: Option<String>) -> activity::Outcome {
@@ -303,6 +319,16 @@ macro_rules! component {
 
                 fn resume(resolutions: Vec<exports::orchestrator::Resolution>) -> Vec<exports::orchestrator::Command> {
                     $crate::__private::resume_orchestrator(resolutions)
+                }
+            }
+
+            impl exports::queries::Guest for Component {
+                fn names() -> Vec<String> {
+                    $crate::__private::query_names()
+                }
+
+                fn answer(name: String, input: Option<String>) -> exports::queries::Outcome {
+                    $crate::__private::answer_query(&name, input)
                 }
             }
 

@@ -70,7 +70,8 @@ pub use crate::timestamp::{InvalidTimestamp, Timestamp};
 pub mod __private {
     pub use crate::bindings;
     pub use crate::component::{
-        Offer, Offered, describe, names_are_unique, resume_orchestrator, run_activity, start_orchestrator,
+        Offer, Offered, answer_query, describe, names_are_unique, query_names, resume_orchestrator, run_activity,
+        start_orchestrator,
     };
 }
 

@@ -191,7 +191,7 @@ impl Context {
     ) -> Result<()> {
         let (instance_id, name) = (instance_id.into(), name.into());
         let payload = payload::encode(payload, || format!("the payload of the event `{name}`"))?;
-        self.0.send(wit::Command::SendEvent(wit::Event { instance_id, name, payload: Some(payload) }));
+        self.0.send(wit::Command::SendEvent(wit::Event { instance_id, name, payload: Some(payload) }))?;
         Ok(())
     }
 
@@ -201,13 +201,44 @@ impl Context {
     /// If the status cannot be written as JSON.
     pub fn set_custom_status(&self, status: &(impl Serialize + ?Sized)) -> Result<()> {
         let status = payload::encode(status, || "the custom status".to_owned())?;
-        self.0.send(wit::Command::CustomStatus(Some(status)));
+        self.0.send(wit::Command::CustomStatus(Some(status)))?;
         Ok(())
     }
 
     /// Removes the custom status.
     pub fn clear_custom_status(&self) {
-        self.0.send(wit::Command::CustomStatus(None));
+        self.0.send_or_refuse(wit::Command::CustomStatus(None));
+    }
+
+    /// Answers questions from outside (`durawasm query ID NAME`) from now on, also after the orchestration's end. The handler shares
+    /// with the orchestrator what it tells about:
+    ///
+    /// ```
+    /// # use durawasm_guest::prelude::*;
+    /// use std::{cell::RefCell, rc::Rc};
+    ///
+    /// #[orchestrator]
+    /// async fn ship_all(ctx: Context, orders: Vec<String>) -> Result<()> {
+    ///     let shipped = Rc::new(RefCell::new(Vec::new()));
+    ///     let shown = Rc::clone(&shipped);
+    ///     ctx.on_query("shipped", move |()| Ok(shown.borrow().clone()));
+    ///     for order in orders {
+    ///         ctx.call_named::<()>("ship", &order).await?;
+    ///         shipped.borrow_mut().push(order);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// A handler may only look. It runs in an orchestrator that was replayed for this one question and is thrown away afterwards:
+    /// what it changes is lost, and what it would call, send or wait for is refused. A name that had a handler gets a new one.
+    /// Do not hold a `borrow_mut()` across an `await`: the handler could not read then.
+    pub fn on_query<I, T>(&self, name: impl Into<String>, handler: impl Fn(I) -> Result<T> + 'static)
+    where
+        I: DeserializeOwned,
+        T: Serialize,
+    {
+        self.0.queries.add(name.into(), handler);
     }
 
     /// Ends this execution and begins another one of the same orchestration, with this input and an empty history:

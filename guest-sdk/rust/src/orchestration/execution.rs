@@ -64,6 +64,16 @@ impl Execution {
         self.instance.take_commands()
     }
 
+    /// What the orchestrator can be asked now.
+    pub(crate) fn query_names(&self) -> Vec<String> {
+        self.instance.queries.names()
+    }
+
+    /// The encoded answer to a question.
+    pub(crate) fn answer(&self, query: &str, input: Option<String>) -> Result<String> {
+        self.instance.queries.answer(query, input)
+    }
+
     fn poll_until_quiet(&mut self) {
         let waker = Waker::from(Arc::clone(&self.woken));
         let mut cx = TaskContext::from_waker(&waker);

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::task::{Poll, Waker};
 
 use super::context::Parent;
+use super::query::Queries;
 use super::random::Streams;
+use crate::Result;
 use crate::bindings::exports::durawasm::workflow::orchestrator::{Command, Context, OpId, Outcome, Request};
 use crate::timestamp::Timestamp;
 
@@ -18,6 +20,7 @@ pub(crate) struct Instance {
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) now: Cell<Timestamp>,
     pub(crate) random: RefCell<Streams>,
+    pub(crate) queries: Queries,
     waits: RefCell<BTreeMap<OpId, Wait>>,
     outbox: RefCell<Outbox>,
     next_op: Cell<OpId>,
@@ -53,6 +56,7 @@ impl Instance {
             tags: context.tags,
             now: Cell::new(Timestamp::from_wit(context.now)),
             random: RefCell::new(Streams::new(context.seed)),
+            queries: Queries::default(),
             waits: RefCell::default(),
             outbox: RefCell::default(),
             next_op: Cell::new(1),
@@ -60,25 +64,41 @@ impl Instance {
         (instance, context.input)
     }
 
-    pub(crate) fn issue(&self, request: Request) -> (OpId, Position) {
+    /// Begins something to wait for.
+    ///
+    /// # Errors
+    /// If a query is being answered.
+    pub(crate) fn issue(&self, request: Request) -> Result<(OpId, Position)> {
         let op = self.next_op.get();
+        let position = self.send(Command::Issue((op, request)))?;
         self.next_op.set(op + 1);
         self.waits.borrow_mut().insert(op, Wait::Pending(None));
-        (op, self.send(Command::Issue((op, request))))
+        Ok((op, position))
     }
 
-    pub(crate) fn send(&self, command: Command) -> Position {
+    /// Sends a command.
+    ///
+    /// # Errors
+    /// If a query is being answered.
+    pub(crate) fn send(&self, command: Command) -> Result<Position> {
+        self.queries.check(&command)?;
         let mut outbox = self.outbox.borrow_mut();
         let position = Position(outbox.sent + outbox.commands.len() as u64);
         if !outbox.closed {
             outbox.commands.push(command);
         }
-        position
+        Ok(position)
+    }
+
+    /// Sends a command on behalf of somebody who cannot take an error. If a query is being answered, its answer says what
+    /// was refused.
+    pub(crate) fn send_or_refuse(&self, command: Command) {
+        let _in_the_answer = self.send(command);
     }
 
     /// Sends the command that ends the execution.
     pub(crate) fn send_last(&self, command: Command) {
-        self.send(command);
+        self.send_or_refuse(command);
         self.outbox.borrow_mut().closed = true;
     }
 
@@ -129,7 +149,7 @@ impl Instance {
     pub(crate) fn abandon(&self, op: OpId) {
         let before = self.waits.borrow_mut().remove(&op);
         if let Some(Wait::Pending(_)) = before {
-            self.send(Command::Cancel(op));
+            self.send_or_refuse(Command::Cancel(op));
         }
     }
 }

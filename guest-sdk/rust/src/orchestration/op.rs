@@ -22,8 +22,11 @@ enum State {
 
 impl Op {
     pub(crate) fn issue(instance: &Rc<Instance>, request: Request) -> Self {
-        let (op, position) = instance.issue(request);
-        Self { instance: Rc::clone(instance), state: State::Waiting(op, position) }
+        let state = match instance.issue(request) {
+            Ok((op, position)) => State::Waiting(op, position),
+            Err(error) => State::Refused(error),
+        };
+        Self { instance: Rc::clone(instance), state }
     }
 
     /// Of a request whose making failed: the awaitable then resolves with the error.

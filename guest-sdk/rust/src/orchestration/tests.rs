@@ -25,32 +25,34 @@ fn context() -> wit::Context {
     }
 }
 
-fn at(second: u64) -> types::Timestamp {
+pub(super) fn at(second: u64) -> types::Timestamp {
     types::Timestamp { seconds: 1_000 + second, nanos: 0 }
 }
 
 /// Starts an orchestrator that is a closure, whose output is JSON text.
-fn start<F: Future<Output = Result<String>> + 'static>(body: impl FnOnce(Context) -> F) -> (Execution, Vec<Command>) {
+pub(super) fn start<F: Future<Output = Result<String>> + 'static>(
+    body: impl FnOnce(Context) -> F,
+) -> (Execution, Vec<Command>) {
     Execution::start(context(), |ctx, _input| {
         let body = body(ctx);
         Box::pin(async move { body.await.map(Some) })
     })
 }
 
-fn resolved(op: u64, now: u64, payload: &str) -> wit::Resolution {
+pub(super) fn resolved(op: u64, now: u64, payload: &str) -> wit::Resolution {
     wit::Resolution { op, now: at(now), outcome: Ok(Some(payload.to_owned())) }
 }
 
-fn failed(op: u64, now: u64, error: Error) -> wit::Resolution {
+pub(super) fn failed(op: u64, now: u64, error: Error) -> wit::Resolution {
     wit::Resolution { op, now: at(now), outcome: Err(error.into_failures()) }
 }
 
-fn complete(output: &str) -> Command {
+pub(super) fn complete(output: &str) -> Command {
     Command::Complete(Ok(Some(output.to_owned())))
 }
 
 /// Commands in short: `+1 echo "x"`, `+2 timer 5`, `+3 event e`, `-1`, `= output`, …
-fn short(commands: &[Command]) -> Vec<String> {
+pub(super) fn short(commands: &[Command]) -> Vec<String> {
     let one = |command: &Command| match command {
         Command::Issue((op, wit::Request::Activity(call))) => {
             format!("+{op} {} {}", call.name, call.input.as_deref().unwrap_or("-"))
@@ -68,11 +70,11 @@ fn short(commands: &[Command]) -> Vec<String> {
     commands.iter().map(one).collect()
 }
 
-fn echo(ctx: &Context, value: u32) -> Call<u32> {
+pub(super) fn echo(ctx: &Context, value: u32) -> Call<u32> {
     ctx.call_named("echo", &value)
 }
 
-fn seconds(seconds: u64) -> Duration {
+pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 

@@ -1,5 +1,8 @@
 //! What end-to-end tests need: orchestrators that wait for each kind of thing, fail in each way, and count.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use durawasm_guest::prelude::*;
 use durawasm_guest::rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -256,6 +259,38 @@ async fn started_with(ctx: Context, input: Value) -> Result<Value> {
     }))
 }
 
+/// Sums up what the event `add` brings, until it has `to` numbers, and answers queries: `numbers` and `sum` say what has come,
+/// `above` counts what is above its input, `fails` fails, `acts` tries to call an activity, and `panics` panics.
+/// Once the first number has come there is `started` too. Returns the sum.
+#[orchestrator]
+async fn queried(ctx: Context, to: usize) -> Result<i64> {
+    let numbers = Rc::new(RefCell::new(Vec::<i64>::new()));
+    let seen = || Rc::clone(&numbers);
+    let (all, summed, compared) = (seen(), seen(), seen());
+    ctx.on_query("numbers", move |()| Ok(all.borrow().clone()));
+    ctx.on_query("sum", move |()| Ok(summed.borrow().iter().sum::<i64>()));
+    ctx.on_query("above", move |limit: i64| Ok(compared.borrow().iter().filter(|number| **number > limit).count()));
+    ctx.on_query("fails", |()| -> Result<()> { bail!("Unwilling"; "it does not want to say") });
+    ctx.on_query("acts", {
+        let ctx = ctx.clone();
+        move |()| {
+            ctx.call(nothing, ()).forget();
+            Ok(())
+        }
+    });
+    ctx.on_query("panics", |()| -> Result<()> { panic!("the query panics on purpose") });
+    while numbers.borrow().len() < to {
+        let number = ctx.event("add").await?;
+        numbers.borrow_mut().push(number);
+        if numbers.borrow().len() == 1 {
+            let first = ctx.now();
+            ctx.on_query("started", move |()| Ok(first));
+        }
+    }
+    let sum = numbers.borrow().iter().sum();
+    Ok(sum)
+}
+
 /// Whom to send what.
 #[derive(Serialize, Deserialize)]
 struct Message {
@@ -292,6 +327,7 @@ durawasm_guest::component!(
     details,
     started_with,
     send,
+    queried,
     slowly,
     block,
     nothing,

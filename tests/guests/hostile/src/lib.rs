@@ -5,7 +5,21 @@ mod orchestrators;
 
 #[allow(unsafe_code, clippy::all, reason = "generated code")]
 mod bindings {
-    wit_bindgen::generate!({ path: "../../../wit", world: "workflow", pub_export_macro: true });
+    // Without the interface `queries`: it is optional.
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        inline: "
+            package durawasm:test-hostile;
+
+            world hostile {
+                include durawasm:workflow/activities@0.1.0;
+                export durawasm:workflow/orchestrator@0.1.0;
+            }
+        ",
+        world: "durawasm:test-hostile/hostile",
+        generate_all,
+        pub_export_macro: true,
+    });
 }
 
 use bindings::exports::durawasm::workflow::component::{Definition, Guest, Info};
