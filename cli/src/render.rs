@@ -75,7 +75,9 @@ pub(crate) fn parked_code(parked: &Parked) -> Code {
     match parked.reason.as_str() {
         "divergence" => Code::ParkedDivergence,
         "deadline" => Code::ParkedDeadline,
-        "memory" | "fuel" | "stack" => Code::ParkedLimit,
+        "payload" => Code::PayloadTooLarge,
+        // `history` and `unsupported`: what this host cannot run, as it cannot run what is over its limits.
+        "memory" | "fuel" | "stack" | "commands" | "history" | "unsupported" => Code::ParkedLimit,
         "no-version" => Code::ParkedVersion,
         _ => Code::ParkedContract,
     }

@@ -4,7 +4,7 @@
 //! of activities, these call guests in the [`sandbox`], and answers go back over the connection. [`orchestration`] holds
 //! what an orchestration *means* and knows none of the others; [`registry`] holds the components.
 //!
-//! [`Host`] puts all of it together.
+//! [`Host`] puts all of it together. [`replay`] runs histories without any effect, for questions to orchestrators and for tools.
 
 pub mod abi;
 mod connection;
@@ -13,6 +13,7 @@ mod host;
 mod options;
 pub mod orchestration;
 pub mod registry;
+pub mod replay;
 pub mod sandbox;
 
 pub use connection::ChannelError;

@@ -326,7 +326,6 @@ fn in_a_rewound_history_what_is_missing_is_emitted_again_with_the_same_id() {
     past.retain(|event| event.id != 1);
     past.push(HistoryEvent { id: -1, time: past[0].time, kind: EventKind::Rewound });
     let mut session = session(Script::new([vec![activity(1, "a"), activity(2, "b")]]));
-    session.allow_holes();
     let turn = session.apply(past, [HistoryEvent { id: -1, time: Time::default(), kind: EventKind::EpisodeStarted }]);
     assert_eq!(ids(&turn.unwrap()), [1]);
 }

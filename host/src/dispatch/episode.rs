@@ -102,9 +102,6 @@ impl Episodes {
                 Err(park) => return Outcome::Park(park, String::new()),
             },
         };
-        if past.iter().chain(&new).any(|event| event.kind == EventKind::Rewound) {
-            warm.session.allow_holes();
-        }
         for event in past.iter().chain(&new) {
             warm.applied.add(event);
         }

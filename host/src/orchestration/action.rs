@@ -42,7 +42,7 @@ pub enum Decision {
     },
     /// Start a child.
     Child {
-        /// Its instance id.
+        /// Its instance id; empty until the turn ends if the guest chose none.
         instance_id: String,
         /// Its orchestrator's name.
         name: String,

@@ -50,6 +50,15 @@ impl Place<'_> {
         }
     }
 
+    /// The history holds the end of the execution, and the code goes on.
+    pub(super) fn goes_on(&self) -> Park {
+        self.diverged(
+            "the end of the orchestration",
+            "waits for something more",
+            "the orchestrator waits for something there since the instance ran that code",
+        )
+    }
+
     /// The code emitted an action that the history does not hold.
     pub(super) fn unrecorded(&self, action: &Action) -> Park {
         self.diverged(

@@ -3,7 +3,7 @@
 use super::history::Time;
 use super::seed::Streams;
 use crate::abi::orchestrator::Context;
-use crate::abi::{Command, Failure, Resolution};
+use crate::abi::{Command, Failure, Outcome, Resolution};
 
 /// One orchestrator instance: in production a WebAssembly component instance, in tests also plain Rust.
 ///
@@ -13,6 +13,11 @@ pub trait Guest {
     fn start(&mut self, streams: &Streams, now: Time, context: Context) -> Result<Vec<Command>, GuestFault>;
     /// Delivers resolutions, all of the same time.
     fn resume(&mut self, now: Time, resolutions: &[Resolution]) -> Result<Vec<Command>, GuestFault>;
+    /// Answers a question, once the orchestration has started. None if the guest answers no questions at all. Whatever it does to the
+    /// guest stays in it: a guest that was asked is not used for anything else.
+    fn answer(&mut self, _now: Time, _question: &Question) -> Result<Option<Outcome>, GuestFault> {
+        Ok(None)
+    }
     /// What the guest has logged since this was called last.
     fn take_logs(&mut self) -> Vec<LogLine> {
         Vec::new()
@@ -21,6 +26,15 @@ pub trait Guest {
     fn memory(&self) -> usize {
         0
     }
+}
+
+/// A question to an orchestrator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// What is asked.
+    pub name: String,
+    /// Its argument.
+    pub input: Option<String>,
 }
 
 /// How a guest's call went wrong.

@@ -21,6 +21,8 @@ pub(super) struct Ledger {
     /// The latest action of each such op.
     awaited: HashMap<i32, Awaited>,
     unconfirmed: VecDeque<Action>,
+    /// Whether something that was emitted in an earlier episode is missing from a history with gaps.
+    gaps: bool,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,11 @@ pub(super) enum Mismatch {
     Emitted { id: i32, decision: String },
 }
 
+/// Whether an action is of the kind and name that the history says.
+fn is(action: &Action, recorded: &Recorded) -> bool {
+    action.decision.kind() == Some(recorded.kind) && action.decision.name() == recorded.name
+}
+
 impl Ledger {
     /// Checks a new op's id.
     pub(super) fn begin(&mut self, op: OpId) -> Result<(), Park> {
@@ -66,11 +73,6 @@ impl Ledger {
         self.last_action += 1;
         self.unconfirmed.push_back(Action { id: self.last_action, decision });
         self.last_action
-    }
-
-    /// The id that the next action gets.
-    pub(super) fn next_action(&self) -> i32 {
-        self.last_action + 1
     }
 
     /// Emits the first action of an op.
@@ -114,22 +116,64 @@ impl Ledger {
         self.last_op.is_some_and(|last| op <= last)
     }
 
-    /// The history says that this action was committed. With holes allowed, unconfirmed actions may stay behind.
-    pub(super) fn confirm(&mut self, id: i32, recorded: &Recorded, holes: bool) -> Result<(), Mismatch> {
-        let fits = |action: &Action| {
-            action.id == id && action.decision.kind() == Some(recorded.kind) && action.decision.name() == recorded.name
-        };
+    /// The history says that this action was committed: it must be the first that is not confirmed.
+    pub(super) fn confirm(&mut self, id: i32, recorded: &Recorded) -> Result<(), Mismatch> {
         match self.unconfirmed.front() {
-            Some(head) if fits(head) => {
+            Some(head) if head.id == id && is(head, recorded) => {
                 self.unconfirmed.pop_front();
                 Ok(())
             }
-            Some(_) if holes && let Some(at) = self.unconfirmed.iter().position(fits) => {
-                self.unconfirmed.remove(at);
-                Ok(())
+            _ => Err(self.mismatch()),
+        }
+    }
+
+    fn mismatch(&self) -> Mismatch {
+        match self.unconfirmed.front() {
+            Some(head) => Mismatch::Emitted { id: head.id, decision: head.decision.describe() },
+            None => Mismatch::NothingEmitted,
+        }
+    }
+
+    /// An episode of a history with gaps is over: what is not confirmed by now is missing.
+    pub(super) fn note_gaps(&mut self) {
+        self.gaps = !self.unconfirmed.is_empty();
+    }
+
+    /// A history with gaps says that this action was committed (see `session/checks.rs`). Its id is taken: nothing else may have it.
+    pub(super) fn confirm_with_gaps(&mut self, id: i32, recorded: &Recorded) -> Result<(), Mismatch> {
+        let exact = self.unconfirmed.iter().position(|action| action.id == id && is(action, recorded));
+        let found = match exact {
+            Some(at) => Some(at),
+            None if !self.is_behind_a_gap() => return Err(self.mismatch()),
+            None => self.unconfirmed.iter().position(|action| is(action, recorded)),
+        };
+        self.last_action = self.last_action.max(id);
+        if let Some(action) = found.and_then(|at| self.unconfirmed.remove(at)) {
+            self.renumber(action.id, id);
+        }
+        if let Some(at) = self.unconfirmed.iter().position(|action| action.id == id) {
+            self.last_action += 1;
+            let fresh = self.last_action;
+            self.unconfirmed[at].id = fresh;
+            self.renumber(id, fresh);
+        }
+        Ok(())
+    }
+
+    /// Whether something happened before that the history does not tell any more: a call is missing, or a child has no result.
+    fn is_behind_a_gap(&self) -> bool {
+        self.gaps || self.awaited.values().any(|awaited| awaited.kind == RecordedKind::Child)
+    }
+
+    /// What waits for one action waits for another one.
+    fn renumber(&mut self, from: i32, to: i32) {
+        if from != to
+            && let Some(awaited) = self.awaited.remove(&from)
+        {
+            self.awaited.insert(to, awaited);
+            if let Some(op) = self.ops.get_mut(&awaited.op) {
+                op.action = to;
             }
-            Some(head) => Err(Mismatch::Emitted { id: head.id, decision: head.decision.describe() }),
-            None => Err(Mismatch::NothingEmitted),
         }
     }
 

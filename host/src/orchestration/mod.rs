@@ -20,7 +20,7 @@ pub(crate) mod warmth;
 
 pub use action::{Action, Completion, Decision, Status, Turn};
 pub use convert::{history_event, response};
-pub use guest::{Guest, GuestFault, LogLevel, LogLine};
+pub use guest::{Guest, GuestFault, LogLevel, LogLine, Question};
 pub use history::{EventKind, ExecutionStarted, HistoryEvent, ParentInstance, Recorded, RecordedKind, Time};
 pub use park::{Park, ParkReason};
 pub use seed::Streams;

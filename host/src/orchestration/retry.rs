@@ -8,9 +8,8 @@ use crate::abi::{Failures, RetryPolicy};
 #[derive(Debug)]
 pub(super) struct Retry {
     policy: RetryPolicy,
-    /// The call, to be made again. A child whose id was derived gets a fresh id each time.
+    /// The call, to be made again.
     pub(super) call: Decision,
-    pub(super) derived_id: bool,
     /// When the first attempt was made.
     first: Time,
     /// How many attempts were made.
@@ -18,8 +17,8 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    pub(super) fn new(policy: RetryPolicy, call: Decision, derived_id: bool, now: Time) -> Self {
-        Self { policy, call, derived_id, first: now, attempts: 1 }
+    pub(super) fn new(policy: RetryPolicy, call: Decision, now: Time) -> Self {
+        Self { policy, call, first: now, attempts: 1 }
     }
 
     pub(super) fn attempted(&mut self) {
@@ -66,7 +65,7 @@ mod tests {
             timeout: Some(10_000),
             non_retriable: vec!["Fatal".to_owned()],
         };
-        Retry { attempts, ..Retry::new(policy, Decision::Timer { fire_at: Time::default() }, false, Time::default()) }
+        Retry { attempts, ..Retry::new(policy, Decision::Timer { fire_at: Time::default() }, Time::default()) }
     }
 
     #[test]

@@ -8,21 +8,25 @@
 //! only where that cannot be seen, that is, while no external event lies in the buffer and nothing has to be emitted
 //! by the host itself.
 
+mod checks;
 mod commands;
+mod delivery;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use durawasm_proto::tag;
+
 use super::action::{Completion, Decision, Status, Turn};
-use super::divergence::Place;
-use super::external::{ExternalEvents, Raised};
-use super::guest::{Guest, GuestFault};
-use super::history::{EventKind, ExecutionStarted, HistoryEvent, Recorded, RecordedKind, Time};
+use super::external::ExternalEvents;
+use super::guest::{Guest, GuestFault, Question};
+use super::history::{EventKind, ExecutionStarted, HistoryEvent, Time};
 use super::ledger::Ledger;
 use super::park::{Park, ParkReason};
 use super::seed::Streams;
 use crate::abi::orchestrator::{Context, Parent};
-use crate::abi::{Failure, OpId, Outcome, Resolution};
+use crate::abi::{Failure, Outcome, Resolution};
+use checks::Matching;
 
 /// What a session must know of the component that it runs.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +63,9 @@ impl Default for Limits {
     }
 }
 
+/// Tags that begin like this are durawasm's own, and no guest sees them.
+const OWN_TAGS: &str = "durawasm.";
+
 /// One orchestration instance kept warm.
 #[derive(Debug)]
 pub struct Session<G> {
@@ -84,8 +91,9 @@ pub struct Session<G> {
     ended: Option<Ended>,
     position: u64,
     replaying: bool,
-    /// Whether the history was rewound, so that recorded actions may be missing from it.
-    rewound: bool,
+    matching: Matching,
+    /// How the guest's code failed, after which the guest cannot be called any more.
+    failure: Option<Failure>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +135,8 @@ impl<G: Guest> Session<G> {
             ended: None,
             position: 0,
             replaying: false,
-            rewound: false,
+            matching: Matching::Strict,
+            failure: None,
         }
     }
 
@@ -139,21 +148,19 @@ impl<G: Guest> Session<G> {
         past: impl IntoIterator<Item = HistoryEvent>,
         new: impl IntoIterator<Item = HistoryEvent>,
     ) -> Result<Turn, Park> {
+        let (past, new): (Vec<_>, Vec<_>) = (past.into_iter().collect(), new.into_iter().collect());
+        self.look_for_rewind(past.iter().chain(&new));
         let result = self.replay(past).and_then(|()| self.live(new));
         match result {
             Ok(()) => {}
             Err(Stop::Park(park)) => return Err(park),
             Err(Stop::Fail(failure)) => {
                 self.batch.clear();
+                self.failure = Some((*failure).clone());
                 self.complete(Completion { failures: vec![*failure], ..Completion::new(Status::Failed, None) });
             }
         }
         Ok(self.turn())
-    }
-
-    /// Says that the history was rewound, before its events are applied: recorded actions may be missing from it.
-    pub fn allow_holes(&mut self) {
-        self.rewound = true;
     }
 
     /// How many actions were emitted since the execution began.
@@ -186,9 +193,18 @@ impl<G: Guest> Session<G> {
         &self.guest
     }
 
-    fn replay(&mut self, past: impl IntoIterator<Item = HistoryEvent>) -> Result<(), Stop> {
-        let mut past = past.into_iter().peekable();
-        if past.peek().is_none() {
+    /// How the guest's code failed, if it panicked or trapped: it cannot be asked any more.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// Asks the guest what it makes of all that was applied. The session is of no more use then.
+    pub fn ask(mut self, question: &Question) -> Result<Option<Outcome>, GuestFault> {
+        self.guest.answer(self.now, question)
+    }
+
+    fn replay(&mut self, past: Vec<HistoryEvent>) -> Result<(), Stop> {
+        if past.is_empty() {
             return Ok(());
         }
         self.replaying = true;
@@ -203,7 +219,7 @@ impl<G: Guest> Session<G> {
         Ok(())
     }
 
-    fn live(&mut self, new: impl IntoIterator<Item = HistoryEvent>) -> Result<(), Stop> {
+    fn live(&mut self, new: Vec<HistoryEvent>) -> Result<(), Stop> {
         for event in new {
             self.event(event)?;
         }
@@ -212,6 +228,16 @@ impl<G: Guest> Session<G> {
 
     fn turn(&mut self) -> Turn {
         let mut actions = self.ledger.take_unconfirmed();
+        if let Some(streams) = &self.streams {
+            for action in &mut actions {
+                // The guest chose no id.
+                if let Decision::Child { instance_id, .. } = &mut action.decision
+                    && instance_id.is_empty()
+                {
+                    *instance_id = streams.child_id(&self.instance_id, action.id);
+                }
+            }
+        }
         if let Some(Ended { keep_events: true }) = self.ended
             && let Some(Decision::Complete(completion)) = actions.last_mut().map(|action| &mut action.decision)
         {
@@ -232,9 +258,7 @@ impl<G: Guest> Session<G> {
         match event.kind {
             EventKind::EpisodeStarted => {
                 self.flush()?;
-                if self.replaying {
-                    self.check_all_recorded()?;
-                }
+                self.episode_begins(position)?;
                 self.now = self.now.max(event.time);
                 self.first_episode.get_or_insert(event.time);
             }
@@ -265,8 +289,7 @@ impl<G: Guest> Session<G> {
                 self.flush()?;
                 self.ledger.confirm_end();
             }
-            EventKind::Rewound => self.rewound = true,
-            EventKind::Skipped => {}
+            EventKind::Rewound | EventKind::Skipped => {}
         }
         Ok(())
     }
@@ -285,7 +308,9 @@ impl<G: Guest> Session<G> {
         if self.streams.is_some() {
             return Err(broken("the history holds executionStarted twice").into());
         }
-        let streams = Streams::new(&self.instance_id, first_episode);
+        // A fork goes on with the random numbers of the instance whose history it began with.
+        let seed_of = started.tags.iter().find(|(name, _)| name == tag::SEED_OF).map(|(_, id)| id.as_str());
+        let streams = Streams::new(seed_of.unwrap_or(&self.instance_id), first_episode);
         self.name.clone_from(&started.name);
         let context = Context {
             name: started.name,
@@ -299,157 +324,12 @@ impl<G: Guest> Session<G> {
                 name: parent.name,
                 version: parent.version,
             }),
-            tags: started.tags,
+            tags: started.tags.into_iter().filter(|(name, _)| !name.starts_with(OWN_TAGS)).collect(),
         };
         self.version = started.version;
         let commands = self.guest.start(&streams, self.now, context).map_err(|fault| self.fault(fault))?;
         self.streams = Some(streams);
         self.commands(commands)?;
         self.route_buffered()
-    }
-
-    /// Something arrived that the guest may wait for.
-    fn deliver(&mut self, event: HistoryEvent) -> Result<(), Stop> {
-        match event.kind {
-            EventKind::Resolved { of, action, outcome } => self.resolved(of, action, outcome),
-            EventKind::EventRaised { name, input } => {
-                self.flush()?;
-                let raised = Raised { name, input };
-                if self.ended.is_some() {
-                    self.external.keep(raised);
-                } else if let Some((op, event)) = self.external.raise(raised) {
-                    self.hand_event(op, event)?;
-                    self.route_buffered()?;
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn resolved(&mut self, of: RecordedKind, action: i32, outcome: Outcome) -> Result<(), Stop> {
-        // A result that comes twice, or for what was cancelled, or for what nobody called.
-        let Some(awaited) = self.ledger.awaited(action, of) else { return Ok(()) };
-        let op = awaited.op;
-        let may_retry = outcome.is_err() && self.ledger.retry(op).is_some();
-        if awaited.between_attempts || may_retry {
-            // The host is about to decide and to emit: what came before must have had its effect.
-            self.flush()?;
-            if self.ended.is_some() || self.ledger.awaited(action, of).is_none() {
-                return Ok(());
-            }
-        }
-        if awaited.between_attempts {
-            self.try_again(op);
-            return Ok(());
-        }
-        if let Err(failures) = &outcome
-            && let Some(delay) = self.ledger.retry(op).and_then(|retry| retry.next_delay(failures, self.now))
-        {
-            self.ledger.emit_again(op, Decision::Timer { fire_at: self.now.plus_millis(delay) }, true);
-            return Ok(());
-        }
-        self.ledger.close(op);
-        self.batch.push(Resolution { op, now: self.now.into(), outcome });
-        if self.external.has_buffered() || self.batch.len() >= self.limits.batch {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn try_again(&mut self, op: OpId) {
-        let action = self.ledger.next_action();
-        let Some(retry) = self.ledger.retry(op) else { return };
-        retry.attempted();
-        let mut call = retry.call.clone();
-        if retry.derived_id
-            && let Decision::Child { instance_id, .. } = &mut call
-            && let Some(streams) = &self.streams
-        {
-            *instance_id = streams.child_id(&self.instance_id, action);
-        }
-        self.ledger.emit_again(op, call, false);
-    }
-
-    /// Hands over what has gathered, and then buffered events that found a waiter.
-    fn flush(&mut self) -> Result<(), Stop> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let batch = std::mem::take(&mut self.batch);
-        self.resume(&batch)?;
-        // The next batch uses the same memory.
-        self.batch = batch;
-        self.batch.clear();
-        self.route_buffered()
-    }
-
-    fn route_buffered(&mut self) -> Result<(), Stop> {
-        while self.ended.is_none()
-            && let Some((op, event)) = self.external.next_match()
-        {
-            self.hand_event(op, event)?;
-        }
-        Ok(())
-    }
-
-    fn hand_event(&mut self, op: OpId, event: Raised) -> Result<(), Stop> {
-        self.resume(&[Resolution { op, now: self.now.into(), outcome: Ok(event.input) }])
-    }
-
-    fn resume(&mut self, resolutions: &[Resolution]) -> Result<(), Stop> {
-        if self.ended.is_some() {
-            return Ok(());
-        }
-        let commands = self.guest.resume(self.now, resolutions).map_err(|fault| self.fault(fault))?;
-        self.commands(commands)
-    }
-
-    fn confirm(&mut self, position: u64, id: i32, recorded: &Recorded) -> Result<(), Stop> {
-        if recorded.kind == RecordedKind::EntityMessage {
-            return Err(commands::no_entities().into());
-        }
-        self.ledger.confirm(id, recorded, self.rewound).map_err(|mismatch| {
-            let component = self.program.label();
-            Stop::Park(Place { position, episode: self.now, component: &component }.recorded(id, recorded, &mismatch))
-        })
-    }
-
-    fn check_all_recorded(&self) -> Result<(), Park> {
-        match self.ledger.first_unconfirmed() {
-            Some(action) if !self.rewound => {
-                let component = self.program.label();
-                let position = self.position.saturating_sub(1);
-                Err(Place { position, episode: self.now, component: &component }.unrecorded(action))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn fault(&self, fault: GuestFault) -> Stop {
-        match fault {
-            GuestFault::Trap(failure) if self.replaying => Stop::Park(Park::new(
-                ParkReason::ReplayTrap,
-                format!(
-                    "component {} failed while it replayed what it had done before: {}: {}",
-                    self.program.label(),
-                    failure.error_type,
-                    failure.message
-                ),
-                "deploy the version of the component that the instance began with, or a corrected one",
-            )),
-            GuestFault::Trap(failure) => Stop::Fail(Box::new(failure)),
-            GuestFault::Limit(limit, message) => Stop::Park(Park::new(
-                if limit == "stack" { ParkReason::Stack } else { ParkReason::Memory },
-                message,
-                format!("let the orchestrator hold less at a time, or raise the host's {limit} limit"),
-            )),
-            GuestFault::Deadline(message) => Stop::Park(Park::new(
-                ParkReason::Deadline,
-                message,
-                "look for an endless loop in the orchestrator; move long computations into an activity",
-            )),
-            GuestFault::Contract(message) => Stop::Park(Park::contract(message)),
-        }
     }
 }

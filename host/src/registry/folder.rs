@@ -58,6 +58,9 @@ pub enum LoadCause {
     /// It does not keep the contract.
     #[error(transparent)]
     Contract(#[from] ContractError),
+    /// WebAssembly cannot be run at all.
+    #[error("WebAssembly cannot be run on this machine: {0:#}")]
+    Engine(anyhow::Error),
     /// It cannot stand beside the others.
     #[error(transparent)]
     Registry(#[from] RegistryError),

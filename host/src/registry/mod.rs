@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 pub use component::LoadedComponent;
-pub use folder::{FolderError, LoadFailure, load_folder};
+pub use folder::{FolderError, LoadCause, LoadFailure, load_folder};
 pub use version::Version;
 
 /// A component that cannot stand beside those that are there.

@@ -84,6 +84,7 @@ pub(super) fn supported_import(import: &str) -> Result<&str, ContractError> {
 pub(crate) struct Exports {
     pub(crate) orchestrator: bool,
     pub(crate) activity: bool,
+    pub(crate) queries: bool,
 }
 
 /// Checks the exports.
@@ -105,7 +106,7 @@ pub(crate) fn exports(engine: &Engine, component: &Component) -> Result<Exports,
             fix: "use the durawasm SDK (`#[orchestrator]`, `#[activity]`) and build with `durawasm build`".to_owned(),
         });
     }
-    Ok(Exports { orchestrator: has("orchestrator"), activity: has("activity") })
+    Ok(Exports { orchestrator: has("orchestrator"), activity: has("activity"), queries: has("queries") })
 }
 
 /// Asks a component what it offers, and checks that it exports what it says.

@@ -43,7 +43,7 @@ impl LinkedComponent {
         limits: SandboxLimits,
     ) -> Result<(Option<OrchestratorCode>, Option<ActivityCode>), ContractError> {
         let orchestrator = if self.exports.orchestrator {
-            Some(OrchestratorCode::new(self.orchestrator, limits, self.clock.clone())?)
+            Some(OrchestratorCode::new(self.orchestrator, self.exports.queries, limits, self.clock.clone())?)
         } else {
             None
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use super::contract::ContractError;
@@ -15,8 +15,8 @@ use super::limits::{MemoryMeter, SandboxLimits};
 use super::logs::{LogBuffer, Logging};
 use super::{contract, fault, logs, wasi};
 use crate::abi::orchestrator::{Context, Guest as Exports, GuestIndices};
-use crate::abi::{Command, Resolution};
-use crate::orchestration::{Guest, GuestFault, LogLine, Streams, Time};
+use crate::abi::{Command, Outcome, Resolution, queries};
+use crate::orchestration::{Guest, GuestFault, LogLine, Question, Streams, Time};
 
 /// What the functions that an orchestrator imports work on.
 pub(super) struct OrchestratorState {
@@ -69,6 +69,8 @@ pub(super) fn link(engine: &Engine, component: &Component) -> Result<InstancePre
 pub struct OrchestratorCode {
     instance: InstancePre<OrchestratorState>,
     exports: GuestIndices,
+    /// Only some components answer questions.
+    queries: Option<queries::GuestIndices>,
     limits: SandboxLimits,
     _clock: Clock,
 }
@@ -76,18 +78,31 @@ pub struct OrchestratorCode {
 impl OrchestratorCode {
     pub(super) fn new(
         instance: InstancePre<OrchestratorState>,
+        queries: bool,
         limits: SandboxLimits,
         clock: Clock,
     ) -> Result<Self, ContractError> {
         let exports = GuestIndices::new(&instance)?;
-        Ok(Self { instance, exports, limits, _clock: clock })
+        let queries = if queries { Some(queries::GuestIndices::new(&instance)?) } else { None };
+        Ok(Self { instance, exports, queries, limits, _clock: clock })
+    }
+
+    /// Whether the component answers questions.
+    pub fn answers_questions(&self) -> bool {
+        self.queries.is_some()
     }
 }
 
 /// One orchestration instance: the component instance is made when the execution starts.
 pub struct Orchestrator {
     code: Arc<OrchestratorCode>,
-    running: Option<(Store<OrchestratorState>, Exports)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    store: Store<OrchestratorState>,
+    instance: Instance,
+    exports: Exports,
 }
 
 impl std::fmt::Debug for Orchestrator {
@@ -102,18 +117,14 @@ impl Orchestrator {
         Self { code, running: None }
     }
 
-    fn call<R>(
-        &mut self,
-        now: Time,
-        call: impl FnOnce(&mut Store<OrchestratorState>, &Exports) -> wasmtime::Result<R>,
-    ) -> Result<R, GuestFault> {
+    fn call<R>(&mut self, now: Time, call: impl FnOnce(&mut Running) -> wasmtime::Result<R>) -> Result<R, GuestFault> {
         let deadline = self.code.limits.orchestrator_deadline;
-        let Some((store, exports)) = &mut self.running else {
+        let Some(running) = &mut self.running else {
             return Err(GuestFault::Contract("the orchestrator was called before it was started".to_owned()));
         };
-        store.data_mut().now = now;
-        store.set_epoch_deadline(ticks(deadline));
-        call(store, exports).map_err(|error| fault::explain(&error, &mut store.data_mut().logs, deadline))
+        running.store.data_mut().now = now;
+        running.store.set_epoch_deadline(ticks(deadline));
+        call(running).map_err(|error| fault::explain(&error, &mut running.store.data_mut().logs, deadline))
     }
 
     fn instantiate(&mut self, streams: &Streams, now: Time) -> Result<(), GuestFault> {
@@ -121,12 +132,12 @@ impl Orchestrator {
         let deadline = code.limits.orchestrator_deadline;
         let state = OrchestratorState::new(streams, now, code.limits.orchestrator_memory);
         let mut store = state.store(code.instance.engine(), deadline);
-        let exports = code
+        let (instance, exports) = code
             .instance
             .instantiate(&mut store)
-            .and_then(|instance| code.exports.load(&mut store, &instance))
+            .and_then(|instance| Ok((instance, code.exports.load(&mut store, &instance)?)))
             .map_err(|error| fault::explain(&error, &mut store.data_mut().logs, deadline))?;
-        self.running = Some((store, exports));
+        self.running = Some(Running { store, instance, exports });
         Ok(())
     }
 }
@@ -134,20 +145,30 @@ impl Orchestrator {
 impl Guest for Orchestrator {
     fn start(&mut self, streams: &Streams, now: Time, context: Context) -> Result<Vec<Command>, GuestFault> {
         self.instantiate(streams, now)?;
-        self.call(now, |store, exports| exports.call_start(store, &context))
+        self.call(now, |running| running.exports.call_start(&mut running.store, &context))
     }
 
     fn resume(&mut self, now: Time, resolutions: &[Resolution]) -> Result<Vec<Command>, GuestFault> {
-        self.call(now, |store, exports| exports.call_resume(store, resolutions))
+        self.call(now, |running| running.exports.call_resume(&mut running.store, resolutions))
+    }
+
+    fn answer(&mut self, now: Time, question: &Question) -> Result<Option<Outcome>, GuestFault> {
+        let code = Arc::clone(&self.code);
+        let Some(indices) = &code.queries else { return Ok(None) };
+        let answer = |Running { store, instance, .. }: &mut Running| {
+            let guest = indices.load(&mut *store, instance)?;
+            guest.call_answer(&mut *store, &question.name, question.input.as_ref())
+        };
+        self.call(now, answer).map(Some)
     }
 
     fn take_logs(&mut self) -> Vec<LogLine> {
-        self.running.as_mut().map(|(store, _)| store.data_mut().logs.take()).unwrap_or_default()
+        self.running.as_mut().map(|running| running.store.data_mut().logs.take()).unwrap_or_default()
     }
 
     fn memory(&self) -> usize {
         // What the store, the tables and the session hold beside the linear memory, in round numbers.
         const OVERHEAD: usize = 16 << 10;
-        self.running.as_ref().map_or(0, |(store, _)| store.data().memory.used() + OVERHEAD)
+        self.running.as_ref().map_or(0, |running| running.store.data().memory.used() + OVERHEAD)
     }
 }

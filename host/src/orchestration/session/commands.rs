@@ -90,40 +90,33 @@ impl<G: Guest> Session<G> {
     }
 
     fn issue(&mut self, op: OpId, request: Request) -> Result<(), Stop> {
-        let (decision, policy, derived_id) = match request {
+        let (decision, policy) = match request {
             Request::Activity(call) => {
                 self.check_payload("the input of activity", &call.name, call.input.as_deref())?;
                 let own = self.program.activities.contains(&call.name);
                 let version = call.version.or_else(|| own.then(|| self.program.version.clone()));
-                (Decision::Activity { name: call.name, version, input: call.input, tags: call.tags }, call.retry, false)
+                (Decision::Activity { name: call.name, version, input: call.input, tags: call.tags }, call.retry)
             }
             Request::Child(call) => {
                 self.check_payload("the input of child orchestration", &call.name, call.input.as_deref())?;
-                let chosen = call.instance_id.filter(|id| !id.is_empty());
-                let derived = chosen.is_none();
-                let instance_id = match (chosen, &self.streams) {
-                    (Some(id), _) => id,
-                    (None, Some(streams)) => streams.child_id(&self.instance_id, self.ledger.next_action()),
-                    // Commands come from a guest that was started, and starting it makes the streams.
-                    (None, None) => return Err(Park::contract("the guest issued a child before it was started").into()),
-                };
                 let decision = Decision::Child {
-                    instance_id,
+                    // One that was not chosen is derived from the action's id, each time that the call is made.
+                    instance_id: call.instance_id.unwrap_or_default(),
                     name: call.name,
                     version: call.version,
                     input: call.input,
                     tags: call.tags,
                 };
-                (decision, call.retry, derived)
+                (decision, call.retry)
             }
-            Request::Timer(at) => (Decision::Timer { fire_at: at.into() }, None, false),
+            Request::Timer(at) => (Decision::Timer { fire_at: at.into() }, None),
             Request::WaitEvent(name) => {
                 self.external.wait(op, &name);
                 return Ok(());
             }
             Request::CallEntity(_) | Request::Lock(_) => return Err(no_entities().into()),
         };
-        let retry = policy.map(|policy| Retry::new(policy, decision.clone(), derived_id, self.now));
+        let retry = policy.map(|policy| Retry::new(policy, decision.clone(), self.now));
         self.ledger.emit_for(op, decision, retry);
         Ok(())
     }
