@@ -5,6 +5,7 @@
 
 pub mod cluster;
 pub mod process;
+pub mod sdk;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,18 @@ pub fn test_guests() -> PathBuf {
 #[must_use]
 pub fn python() -> PathBuf {
     given("DURAWASM_PYTHON").unwrap_or_else(|| PathBuf::from("python3"))
+}
+
+/// A Node.js that can run the packages of [`node_modules`].
+#[must_use]
+pub fn node() -> PathBuf {
+    given("DURAWASM_NODE").unwrap_or_else(|| PathBuf::from("node"))
+}
+
+/// The folder with the packages of `tests/js/package.json`.
+#[must_use]
+pub fn node_modules() -> PathBuf {
+    given("DURAWASM_NODE_MODULES").unwrap_or_else(|| target().join("node").join("node_modules"))
 }
 
 fn given(name: &str) -> Option<PathBuf> {

@@ -7,6 +7,7 @@ mod ci;
 mod command;
 mod demo;
 mod licences;
+mod node;
 mod python;
 mod setup;
 mod stage;

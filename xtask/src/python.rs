@@ -1,6 +1,9 @@
 //! The Python SDK of the Durable Task protocol, as a third party for the tests: in a virtual environment below `target`.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -13,19 +16,25 @@ const PACKAGES: [&str; 1] = ["durabletask==1.12.0"];
 pub(crate) fn ensure() -> Result<PathBuf> {
     let folder = workspace::target()?.join("python");
     let python = folder.join("bin").join("python");
-    let marker = folder.join("installed.txt");
-    let wanted = PACKAGES.join("\n");
-    if python.exists() && std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
+    if !python.exists() {
+        command::run(command::program("python3").args(["-m", "venv"]).arg(&folder)).context(
+            "the tests need Python 3 with venv: `apt-get install python3 python3-venv` on Debian and Ubuntu",
+        )?;
     }
-    eprintln!("    installing {} in {}", PACKAGES.join(", "), folder.display());
-    command::run(command::program("python3").args(["-m", "venv"]).arg(&folder))
-        .context("the tests need Python 3 with venv: `apt-get install python3 python3-venv` on Debian and Ubuntu")?;
-    command::run(
-        command::program(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(PACKAGES),
-    )?;
-    std::fs::write(&marker, wanted).with_context(|| format!("cannot write {}", marker.display()))?;
+    install(&python, "installed.txt", &PACKAGES)?;
     Ok(python)
+}
+
+/// Installs packages in an environment, unless the marker says that they are there.
+pub(crate) fn install(python: &Path, marker: &str, packages: &[&str]) -> Result<()> {
+    let folder = python.parent().and_then(Path::parent).context("an interpreter is in a folder of its environment")?;
+    let marker = folder.join(marker);
+    let wanted = packages.join("\n");
+    if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    eprintln!("    installing {} in {}", packages.join(", "), folder.display());
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    command::run(command::program(python).args(pip).args(packages))?;
+    fs::write(&marker, wanted).with_context(|| format!("cannot write {}", marker.display()))
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{command, python, setup, stage::Stages, workspace};
+use crate::{command, node, python, setup, stage::Stages, workspace};
 
 /// What to test.
 #[derive(Args, Clone, Debug, Default)]
@@ -23,10 +23,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn test(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
     let installation = setup::install(stages, true)?;
     let python = stages.run("setting up the Python SDK", python::ensure)?;
+    let node = stages.run("setting up the JavaScript SDK", || node::ensure(&python))?;
     let nextest = command::works(command::cargo().args(["nextest", "--version"]));
     let announce = |command: &mut std::process::Command| {
         installation.announce(command);
         command.env("DURAWASM_PYTHON", &python);
+        node.announce(command);
     };
     stages.run("running the tests", || {
         let mut command = command::cargo();
