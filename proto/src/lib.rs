@@ -36,6 +36,10 @@ pub mod metadata {
     pub const WORKER_ID: &str = "workerid";
     /// Announces on GetWorkItems that the worker understands `durawasm.v1`; the value is `1`.
     pub const DURAWASM_API: &str = "durawasm-api";
+    /// On a refusal whose status code means more than one thing: which of them.
+    pub const REFUSAL: &str = "durawasm-refusal";
+    /// A value of [`REFUSAL`], with INVALID_ARGUMENT: something is over a limit.
+    pub const TOO_LARGE: &str = "too-large";
 }
 
 /// Keys of `OrchestratorRequest.properties` for workers that understand `durawasm.v1`.
@@ -45,4 +49,11 @@ pub mod property {
     /// How many events are committed in this execution's history (decimal). If there are some and `pastEvents` is
     /// empty they were left out: a worker that does not stand at the base asks with `requiresHistory`.
     pub const BASE_POSITION: &str = "durawasm.base.position";
+}
+
+/// Tags of instances that durawasm itself sets. Guests do not see them.
+pub mod tag {
+    /// On a fork: the id of the instance whose history it began with, or that one's own value of this tag if it has one. The random
+    /// numbers of an execution follow from the instance's id; a fork draws those of its origin, or its history would not replay.
+    pub const SEED_OF: &str = "durawasm.seed-of";
 }

@@ -230,8 +230,7 @@ impl Partition {
             returned.map(|(at, open)| (*at, open.route.name.clone(), open.returns)).take(SHOWN_ACTIVITIES).collect();
         let unserved = wanted.filter(|route| !self.dispatcher.is_served(route));
         let open_timers = self.timers.count(record.run);
-        let description =
-            Description { record, open_timers, unserved, worker, returned_episodes, returned_activities };
+        let description = Description { record, open_timers, unserved, worker, returned_episodes, returned_activities };
         Ok(Reply::Described(Some(Box::new(description))))
     }
 

@@ -64,6 +64,8 @@ pub struct StreamInfo {
     pub extended: bool,
     /// Whether it can fetch a long history by itself.
     pub history_streaming: bool,
+    /// Whether it can be asked questions.
+    pub answers: bool,
 }
 
 #[derive(Debug)]
@@ -171,6 +173,15 @@ impl Dispatcher {
             Some(index) => !self.queues[*index].takers().is_empty(),
             None => self.streams.values().any(|s| s.info.filters.as_ref().is_none_or(|f| f.accepts(route))),
         }
+    }
+
+    /// The stream to ask about something of this route: that of the preferred worker, else the first one that can run it. Questions
+    /// take no slot.
+    #[must_use]
+    pub fn respondent(&self, route: &Route, prefer: Option<&str>) -> Option<StreamId> {
+        let runs = |s: &Stream| s.info.answers && s.info.filters.as_ref().is_none_or(|f| f.accepts(route));
+        let able = self.streams.iter().filter(|(_, stream)| runs(stream));
+        able.min_by_key(|(id, stream)| (prefer != Some(&*stream.info.worker), **id)).map(|(id, _)| *id)
     }
 
     /// Puts work into the queue of its route and returns its ticket. [`Self::next`] hands it out.
@@ -337,7 +348,7 @@ mod tests {
             });
             Filters([list.collect(), Vec::new(), Vec::new()])
         });
-        StreamInfo { worker: worker.into(), limits: [limit; 3], filters, extended: false, history_streaming: false }
+        StreamInfo { worker: worker.into(), limits: [limit; 3], filters, extended: false, history_streaming: false, answers: false }
     }
 
     fn episode(id: &str) -> Work {

@@ -138,6 +138,11 @@ impl Partition {
         if !hopeless && self.dispatcher.is_served(&instance.route()) {
             return;
         }
+        self.end_without_worker(id);
+    }
+
+    /// Ends an instance whose end was asked for, as a worker would. Nobody else has it.
+    pub(super) fn end_without_worker(&mut self, id: &InstanceId) {
         let Some(mut instance) = self.instances.remove(id) else { return };
         instance.turn = Turn::Idle;
         let started_at = self.now.max(instance.record.last_episode_at.next());

@@ -41,6 +41,26 @@ pub fn execution_terminated(at: Timestamp, input: Option<String>, recurse: bool)
     event(NO_ACTION, at, EventType::ExecutionTerminated(pb::ExecutionTerminatedEvent { input, recurse }))
 }
 
+/// An execution goes on from before its failure.
+#[must_use]
+pub fn execution_rewound(at: Timestamp, reason: Option<String>, parent_execution: Option<String>) -> pb::HistoryEvent {
+    let rewound = pb::ExecutionRewoundEvent { reason, parent_execution_id: parent_execution, ..Default::default() };
+    event(NO_ACTION, at, EventType::ExecutionRewound(Box::new(rewound)))
+}
+
+/// A note for people.
+#[must_use]
+pub fn note(at: Timestamp, text: String) -> pb::HistoryEvent {
+    event(NO_ACTION, at, EventType::GenericEvent(pb::GenericEvent { data: Some(text) }))
+}
+
+/// Whether an event says something that only durawasm's own workers and people care for. Workers of some SDKs fail an instance whose
+/// history has an event that they do not know.
+#[must_use]
+pub fn is_annotation(event: &pb::HistoryEvent) -> bool {
+    matches!(event.event_type, Some(EventType::ExecutionRewound(_) | EventType::GenericEvent(_)))
+}
+
 /// An external event arrived.
 #[must_use]
 pub fn event_raised(at: Timestamp, name: String, input: Option<String>) -> pb::HistoryEvent {

@@ -58,8 +58,10 @@ pub struct Episode {
     pub attempt: u64,
     /// The time that the episode began with: its `orchestratorStarted`.
     pub started_at: Timestamp,
-    /// How many entries of the inbox, from its front, were sent.
+    /// How many entries of the inbox, from its front, belong to it.
     pub taken: usize,
+    /// Whether the worker was shown no annotations, because it would not understand them.
+    pub unannotated: bool,
     /// What has come of an answer in several parts, by index.
     pub chunks: BTreeMap<i32, pb::OrchestratorResponse>,
     /// Their size.
@@ -85,6 +87,8 @@ pub struct Instance {
     pub avoid: Option<StreamId>,
     /// The worker asked for the past events.
     pub wants_history: bool,
+    /// Somebody waits for this batch to be on disk, to read all of it: no turn begins until then.
+    pub reserved: BatchSeq,
     /// How often in a row a worker lost a turn or gave it back.
     pub returns: u32,
     /// The batch of the last change of the history: an episode is sent only when all its past is on disk.
@@ -108,6 +112,7 @@ impl Instance {
             worker: None,
             avoid: None,
             wants_history: false,
+            reserved: BatchSeq(0),
             returns: 0,
             history_batch: BatchSeq(0),
             last_batch: BatchSeq(0),

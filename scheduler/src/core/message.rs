@@ -48,6 +48,16 @@ pub enum Input {
     Suspend(RequestId, InstanceId, Option<String>),
     /// A client wants an instance to go on: the reason.
     Resume(RequestId, InstanceId, Option<String>),
+    /// Instances are to be forgotten that have ended.
+    Purge(RequestId, Vec<InstanceId>),
+    /// Instances are to be ended at once, without a worker: the reason.
+    ForceTerminate(RequestId, Vec<InstanceId>, Option<String>),
+    /// A history is to be gone through again, or in part, or as another instance.
+    Repair(RequestId, Box<Repair>),
+    /// A client asks an orchestrator a question: its name and input.
+    Ask(RequestId, InstanceId, String, Option<String>),
+    /// A worker answers the question of that number.
+    AnswerQuestion(StreamId, u64, Box<QuestionOutcome>),
     /// A client asks what an instance waits for.
     Describe(RequestId, InstanceId),
     /// A worker's stream is there.
@@ -69,6 +79,37 @@ pub enum Input {
 /// How an activity ended: with a result or with a failure.
 pub type ActivityOutcome = Result<Option<String>, pb::TaskFailureDetails>;
 
+/// How a question to an orchestrator was answered: with a value or with a failure.
+pub type QuestionOutcome = Result<Option<String>, pb::TaskFailureDetails>;
+
+/// An execution that begins with what another one has done.
+#[derive(Clone, Debug)]
+pub enum Repair {
+    /// A failed instance goes on from before its failure: the reason.
+    Rewind(InstanceId, Option<String>),
+    /// An instance goes on from before the turn that the event at this position is part of: the reason.
+    Reset(InstanceId, Position, Option<String>),
+    /// A new instance begins with a part of another one's history.
+    Fork(ForkRequest),
+    /// An instance begins anew, with its name, version, input and tags: as itself, or as a new instance.
+    Restart(InstanceId, Option<InstanceId>),
+}
+
+/// What a client says of a fork.
+#[derive(Clone, Debug)]
+pub struct ForkRequest {
+    /// The instance whose history is taken.
+    pub source: InstanceId,
+    /// The history ends before the turn that the event at this position is part of.
+    pub at: Position,
+    /// The new instance.
+    pub instance: InstanceId,
+    /// Its version; None: that of the old one.
+    pub version: Option<String>,
+    /// What calls that are open at that point are to have returned, by the position of the call or of its answer.
+    pub results: Vec<(Position, Option<String>)>,
+}
+
 /// What a call is answered with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
@@ -80,6 +121,14 @@ pub enum Reply {
     Void,
     /// What an instance waits for.
     Described(Option<Box<Description>>),
+    /// So many instances were forgotten.
+    Purged(u32),
+    /// These instances are as they were.
+    NotTerminated(Vec<InstanceId>),
+    /// The instance goes on with so many events of the history.
+    Repaired(InstanceId, Position),
+    /// An orchestrator's answer.
+    Answered(Box<QuestionOutcome>),
 }
 
 /// What the core knows of an instance beyond what the store shows.
@@ -111,6 +160,12 @@ pub enum Refusal {
     /// The request makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// The request makes sense, but not for the instance as it is now.
+    #[error("{0}")]
+    Precondition(String),
+    /// Nobody is there who could do it.
+    #[error("{0}")]
+    Unserved(String),
     /// Something is over a limit.
     #[error("{0}")]
     TooLarge(String),
@@ -142,6 +197,25 @@ pub struct EpisodeItem {
     pub trace: Option<pb::OrchestrationTraceContext>,
 }
 
+/// A question to send to a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What the answer must carry.
+    pub number: u64,
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its current execution's id on the wire.
+    pub execution: String,
+    /// The orchestrator.
+    pub orchestrator: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// What is asked.
+    pub name: String,
+    /// With what.
+    pub input: Option<String>,
+}
+
 /// What the core wants done outside. Each effect names the batch that must be on disk first.
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -151,6 +225,8 @@ pub enum Effect {
     SendEpisode(StreamId, Box<EpisodeItem>),
     /// Send an activity to a worker.
     SendActivity(StreamId, Token, Arc<pb::ActivityRequest>),
+    /// Ask a worker.
+    SendQuestion(StreamId, Box<Question>),
     /// An instance changed in a way that somebody may be waiting for.
     Changed(InstanceId, Change),
     /// Something that an operator should know.

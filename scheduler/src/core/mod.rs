@@ -19,5 +19,9 @@ pub mod token;
 
 mod clients;
 mod ending;
+mod purge;
+mod questions;
+mod repair;
+mod rewrite;
 mod turn;
 mod workers;

@@ -10,10 +10,11 @@ use std::time::Duration;
 use super::batch::Batch;
 use super::delivery::Delivery;
 use super::dispatch::{Dispatcher, Ticket, Work};
-use super::ids::{BatchSeq, ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RequestId, RunId};
+use super::ids::{BatchSeq, ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RequestId, RunId, StreamId};
 use super::instance::{Instance, Turn};
 use super::message::{Effect, Input, Pending, Refusal, Reply};
 use super::record::{InboxEntry, LoadedInstance, StoredEvent, TimerRecord};
+use super::repair::Postponed;
 use super::time::Timestamp;
 use super::timers::Timers;
 use super::token::{Token, WorkKind};
@@ -25,6 +26,12 @@ pub trait Lookup {
     /// # Errors
     /// A text for people if what is stored is damaged.
     fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String>;
+
+    /// Reads the whole history of an execution.
+    ///
+    /// # Errors
+    /// A text for people if what is stored is damaged.
+    fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String>;
 }
 
 /// Bounds that an operator may set.
@@ -78,6 +85,8 @@ pub struct Census {
     pub parked: usize,
     /// Items that workers have.
     pub sent: usize,
+    /// Repairs that wait for a write, and questions that wait for an answer.
+    pub waiting: usize,
 }
 
 impl Census {
@@ -101,6 +110,12 @@ pub struct Partition {
     pub(super) parked: BTreeSet<InstanceId>,
     /// Messages between instances that are still to be delivered within this input.
     pub(super) deliveries: VecDeque<Delivery>,
+    /// Repairs that wait for something to be on disk.
+    pub(super) postponed: Vec<Postponed>,
+    /// Questions that were asked, by number: whom, and who waits.
+    pub(super) questions: BTreeMap<u64, (StreamId, RequestId)>,
+    /// How many questions were asked.
+    pub(super) asked: u64,
     /// The batch that is being filled.
     pub(super) batch: Batch,
     pub(super) batch_seq: BatchSeq,
@@ -116,7 +131,7 @@ pub struct Partition {
     ended: VecDeque<(BatchSeq, InstanceId, u64)>,
     /// Idle instances in the order of their last use.
     idle: VecDeque<(InstanceId, u64)>,
-    committed: BatchSeq,
+    pub(super) committed: BatchSeq,
 }
 
 impl Partition {
@@ -138,6 +153,9 @@ impl Partition {
             delayed: BTreeMap::new(),
             parked: BTreeSet::new(),
             deliveries: VecDeque::new(),
+            postponed: Vec::new(),
+            questions: BTreeMap::new(),
+            asked: 0,
             batch: Batch::default(),
             batch_seq: BatchSeq(1),
             effects: Vec::new(),
@@ -192,6 +210,21 @@ impl Partition {
                 let answer = self.resume(&id, reason, lookup);
                 self.reply(request, answer);
             }
+            Input::Purge(request, ids) => {
+                let answer = self.purge(ids, lookup);
+                self.reply(request, answer);
+            }
+            Input::ForceTerminate(request, ids, reason) => {
+                let answer = self.force_terminate(ids, reason, lookup);
+                self.reply(request, answer);
+            }
+            Input::Repair(request, repair) => self.attempt_repair(request, *repair, lookup),
+            Input::Ask(request, id, name, input) => {
+                if let Err(why) = self.ask(request, &id, name, input, lookup) {
+                    self.reply(request, Err(why));
+                }
+            }
+            Input::AnswerQuestion(stream, number, outcome) => self.answer_question(stream, number, *outcome),
             Input::Describe(request, id) => {
                 let answer = self.describe(&id, lookup);
                 self.reply(request, answer);
@@ -221,7 +254,8 @@ impl Partition {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let delayed = self.delayed.first_key_value().map(|((at, _), _)| *at);
-        [self.timers.next_due(), delayed].into_iter().flatten().min()
+        let ready = self.postponed.iter().any(|p| p.after <= self.committed).then_some(self.now);
+        [self.timers.next_due(), delayed, ready].into_iter().flatten().min()
     }
 
     /// The batch that was filled, if there is something in it. Later changes go into the next one.
@@ -293,7 +327,13 @@ impl Partition {
             delayed: self.delayed.len(),
             parked: self.parked.len(),
             sent: self.dispatcher.sent(),
+            waiting: self.postponed.len() + self.questions.len(),
         }
+    }
+
+    /// The instances in memory, in no order; and the timers. For the simulator, which compares them with what a recovery finds.
+    pub fn contents(&self) -> (impl Iterator<Item = &Instance>, impl Iterator<Item = TimerRecord> + '_) {
+        (self.instances.values(), self.timers.iter())
     }
 
     // ---- what the sibling modules share -------------------------------------------------------------------------------
@@ -302,7 +342,7 @@ impl Partition {
         self.effects.push(Pending { after, effect });
     }
 
-    fn reply(&mut self, request: RequestId, answer: Result<Reply, Refusal>) {
+    pub(super) fn reply(&mut self, request: RequestId, answer: Result<Reply, Refusal>) {
         // A refusal too tells of a state, so it waits for that state to be on disk.
         self.effect(self.batch_seq, Effect::Reply(request, answer));
     }
@@ -405,7 +445,9 @@ impl Partition {
         instance.stamp = self.stamps;
         // The timer says so and not the clock, which may have been set back since the timer fired.
         let early = self.timers.contains(instance.record.run, TimerRecord::START);
-        if instance.wants_turn(early) {
+        if instance.reserved > self.committed {
+            // Whoever reserved it looks at it again when the batch is on disk.
+        } else if instance.wants_turn(early) {
             self.offer_episode(id);
         } else if instance.is_at_rest() {
             if instance.record.status.is_terminal() && instance.last_batch <= self.committed {

@@ -76,6 +76,27 @@ pub struct ParentLink {
     pub info: pb::ParentInstanceInfo,
 }
 
+impl ParentLink {
+    /// What a child is told of its parent that was created at this position by this action.
+    #[must_use]
+    pub fn new(parent: &InstanceRecord, position: Position, action_id: i32) -> Self {
+        Self {
+            instance: parent.id.clone(),
+            run: parent.run,
+            position,
+            info: pb::ParentInstanceInfo {
+                task_scheduled_id: action_id,
+                name: Some(parent.name.clone()),
+                version: parent.version.clone(),
+                orchestration_instance: Some(pb::OrchestrationInstance {
+                    instance_id: parent.id.as_str().into(),
+                    execution_id: Some(parent.execution.as_str().into()),
+                }),
+            },
+        }
+    }
+}
+
 /// Names a turn (one delivery of an orchestrator work item): what a worker's warm state is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnId {

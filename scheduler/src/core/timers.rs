@@ -61,6 +61,17 @@ impl Timers {
         self.of_run.get(&run).map_or(0, BTreeMap::len)
     }
 
+    /// All timers, in the order of their due times.
+    pub fn iter(&self) -> impl Iterator<Item = TimerRecord> + '_ {
+        self.due.iter().map(|((due, run, position), (instance, timer_id))| TimerRecord {
+            run: *run,
+            position: *position,
+            due: *due,
+            timer_id: *timer_id,
+            instance: instance.clone(),
+        })
+    }
+
     /// How many timers there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -50,10 +50,15 @@ impl Partition {
         let token = self.new_token(WorkKind::Orchestration, &instance, 0);
         let mut new_events = vec![events::orchestrator_started(started_at)];
         let mut bytes = 0;
+        let mut taken = 0;
         for entry in instance.inbox.iter().take(self.limits.new_events) {
             bytes += entry.stored.event.encoded_len();
-            if bytes > self.limits.new_event_bytes && new_events.len() > 1 {
+            if bytes > self.limits.new_event_bytes && taken > 0 {
                 break;
+            }
+            taken += 1;
+            if !info.extended && events::is_annotation(&entry.stored.event) {
+                continue;
             }
             if let Some(EventType::TimerFired(fired)) = &entry.stored.event.event_type {
                 // Also if the clock was set back since.
@@ -73,7 +78,8 @@ impl Partition {
             stream,
             attempt: token.attempt,
             started_at,
-            taken: new_events.len() - 1,
+            taken,
+            unannotated: !info.extended,
             chunks: BTreeMap::new(),
             chunk_bytes: 0,
         });
@@ -138,6 +144,16 @@ impl Partition {
         if let Err(why) = self.check_response(token, &response) {
             self.give_back(token);
             return Err(why);
+        }
+        if let Some(instance) = self.instances.get(&token.instance)
+            && let Turn::Sent(episode) = &instance.turn
+            && episode.taken > 0
+            && response.actions.is_empty()
+            && consumed(instance, episode, response.num_events_processed) == 0
+        {
+            // It says that it did nothing. Asked again at once, it would say so for ever.
+            self.give_back(token);
+            return Ok(Reply::Done);
         }
         self.release(token);
         let Some(mut instance) = self.instances.remove(&token.instance) else { return Ok(Reply::Void) };
@@ -216,8 +232,7 @@ impl Partition {
             response.actions = vec![pb::OrchestratorAction { id: -1, orchestrator_action_type: Some(action) }];
             response.custom_status = None;
         }
-        let processed = response.num_events_processed.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(0));
-        let consumed = processed.saturating_sub(1).min(episode.taken);
+        let consumed = consumed(&instance, &episode, response.num_events_processed);
         let mut history = vec![StoredEvent { event: events::orchestrator_started(episode.started_at), answers: None }];
         self.consume(&mut instance, consumed, &mut history);
         let recurse =
@@ -358,20 +373,7 @@ impl Partition {
             true => format!("{}:{action_id:04x}", record.id),
             false => child.instance_id,
         };
-        let link = ParentLink {
-            instance: record.id.clone(),
-            run: record.run,
-            position,
-            info: pb::ParentInstanceInfo {
-                task_scheduled_id: action_id,
-                name: Some(record.name.clone()),
-                version: record.version.clone(),
-                orchestration_instance: Some(pb::OrchestrationInstance {
-                    instance_id: record.id.as_str().into(),
-                    execution_id: Some(record.execution.as_str().into()),
-                }),
-            },
-        };
+        let link = ParentLink::new(record, position, action_id);
         let parsed = InstanceId::parse(&id).map_err(|e| e.to_string()).and_then(|parsed| match parsed.is_entity() {
             true => Err(format!("`{parsed}`: ids that begin with `@` belong to entities")),
             false => Ok(parsed),
@@ -409,6 +411,24 @@ impl Partition {
             tags: child.tags,
         })
     }
+}
+
+/// How many entries of the inbox an answer has processed. It counts what the worker was shown, `orchestratorStarted` included.
+fn consumed(instance: &Instance, episode: &Episode, processed: Option<i32>) -> usize {
+    let Some(processed) = processed else { return episode.taken };
+    let mut shown = usize::try_from(processed).unwrap_or(0).saturating_sub(1);
+    let hidden = |entry: &InboxEntry| episode.unannotated && events::is_annotation(&entry.stored.event);
+    let mut consumed = 0;
+    for entry in instance.inbox.iter().take(episode.taken) {
+        if !hidden(entry) {
+            if shown == 0 {
+                break;
+            }
+            shown -= 1;
+        }
+        consumed += 1;
+    }
+    consumed
 }
 
 fn is_continue_as_new(action: &pb::OrchestratorAction) -> bool {

@@ -51,6 +51,7 @@ impl Partition {
                 }
             }
         }
+        self.lose_questions(stream);
         self.end_orphans();
     }
 
@@ -221,6 +222,7 @@ impl Partition {
     }
 
     pub(super) fn tick(&mut self, lookup: &dyn Lookup) {
+        self.repair_postponed(lookup);
         while let Some((&(at, ticket), _)) = self.delayed.first_key_value() {
             if at > self.now {
                 break;

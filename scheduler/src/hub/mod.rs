@@ -18,7 +18,7 @@ use crate::core::pipeline::Pipeline;
 use crate::core::record::StoredEvent;
 use crate::core::time::Timestamp;
 use crate::core::token::Token;
-use crate::store::{InstanceView, Store, StoreError};
+use crate::store::{InstanceFilter, InstanceOrder, InstancePage, InstanceView, PageSize, Place, Store, StoreError};
 
 pub mod directory;
 mod partition;
@@ -32,6 +32,8 @@ pub use watch::Watch;
 pub enum Outgoing {
     /// Work.
     Item(pb::WorkItem),
+    /// A question.
+    Question(Box<crate::core::message::Question>),
     /// Work that turned out to be void, or cannot be read, before it was sent: its token is given back.
     Void(Token),
     /// An answer of a session is on disk, or void.
@@ -214,10 +216,44 @@ impl Hub {
     /// # Errors
     /// DATA_LOSS if what is stored is damaged.
     pub async fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, Status> {
+        self.read(move |store| store.history(run, from, max_bytes)).await
+    }
+
+    /// Lists instances as they are committed.
+    ///
+    /// # Errors
+    /// DATA_LOSS if what is stored is damaged.
+    pub async fn list(
+        &self,
+        filter: InstanceFilter,
+        order: InstanceOrder,
+        after: Option<Place>,
+        size: PageSize,
+    ) -> Result<InstancePage, Status> {
+        self.read(move |store| store.list(&filter, order, after.as_ref(), size)).await
+    }
+
+    /// Ids of the children of an instance.
+    ///
+    /// # Errors
+    /// DATA_LOSS if what is stored is damaged.
+    pub async fn children(
+        &self,
+        parent: &InstanceId,
+        after: Option<InstanceId>,
+        limit: usize,
+    ) -> Result<Vec<InstanceId>, Status> {
+        let parent = parent.clone();
+        self.read(move |store| store.children(&parent, after.as_ref(), limit)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Status> {
         let store = Arc::clone(&self.inner.store);
-        let read = tokio::task::spawn_blocking(move || store.history(run, from, max_bytes));
-        match read.await {
-            Ok(events) => events.map_err(|e| crate::service::status::of_store(&e, self.name())),
+        match tokio::task::spawn_blocking(move || read(&*store)).await {
+            Ok(found) => found.map_err(|e| crate::service::status::of_store(&e, self.name())),
             Err(_) => Err(self.stopping()),
         }
     }
@@ -257,6 +293,12 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// The stream's number.
+    #[must_use]
+    pub fn stream(&self) -> StreamId {
+        self.stream
+    }
+
     /// Sends this worker nothing more; it answers what it has.
     #[must_use]
     pub fn drain(&self) -> Call {

@@ -11,11 +11,12 @@ use pb::work_item::Request;
 
 use super::{Call, Fatal, FatalSink, Message, StreamSink, Waiter, Watch, wall_clock};
 use crate::core::batch::Batch;
-use crate::core::ids::{BatchSeq, InstanceId, RequestId, StreamId};
+use crate::core::events;
+use crate::core::ids::{BatchSeq, InstanceId, RequestId, RunId, StreamId};
 use crate::core::message::{Effect, EpisodeItem, Input};
 use crate::core::partition::Lookup;
 use crate::core::pipeline::Pipeline;
-use crate::core::record::LoadedInstance;
+use crate::core::record::{LoadedInstance, StoredEvent};
 use crate::hub::Outgoing;
 use crate::store::{Store, StoreError};
 
@@ -36,11 +37,24 @@ impl Lookup for FromStore<'_> {
     fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String> {
         self.0.load(id).map_err(|e| e.to_string())
     }
+
+    fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String> {
+        let mut history = Vec::new();
+        loop {
+            let page = self.0.history(run, history.len() as u64, PAGE_BYTES).map_err(|e| e.to_string())?;
+            if page.is_empty() {
+                return Ok(history);
+            }
+            history.extend(page);
+        }
+    }
 }
 
 struct Worker {
     sink: StreamSink,
     history_streaming: bool,
+    /// Whether it is shown annotations.
+    extended: bool,
 }
 
 struct Thread {
@@ -118,8 +132,8 @@ impl Thread {
                 match message {
                     Message::Calls(calls) => calls.into_iter().for_each(|call| self.call(call)),
                     Message::Connect(stream, info, sink) => {
-                        let history_streaming = info.history_streaming;
-                        self.workers.insert(stream, Worker { sink, history_streaming });
+                        let (history_streaming, extended) = (info.history_streaming, info.extended);
+                        self.workers.insert(stream, Worker { sink, history_streaming, extended });
                         self.input(Input::Connect(stream, info));
                     }
                     Message::Committed(seq) => {
@@ -184,6 +198,11 @@ impl Thread {
                     }
                 }
                 Effect::SendEpisode(stream, item) => self.send_episode(stream, *item),
+                Effect::SendQuestion(stream, question) => {
+                    if let Some(worker) = self.workers.get(&stream) {
+                        drop(worker.sink.send(Outgoing::Question(question)));
+                    }
+                }
                 Effect::Changed(id, change) => self.watch.notify(&id, change),
                 Effect::Warn(text) => tracing::warn!(hub = %self.hub, "{text}"),
             }
@@ -198,10 +217,14 @@ impl Thread {
             return;
         }
         let (store, sink, hub) = (Arc::clone(&self.store), worker.sink.clone(), self.hub.clone());
+        let extended = worker.extended;
         let readers = Arc::clone(&self.readers);
         let read = move || match read_past(&*store, &item) {
             // A past that is shorter than it was belongs to an execution that is gone: the item is void.
-            Ok(past) if past.len() as u64 == item.past => {
+            Ok(mut past) if past.len() as u64 == item.past => {
+                if !extended {
+                    past.retain(|event| !events::is_annotation(event));
+                }
                 drop(sink.send(Outgoing::Item(work_item(item, past, false))));
             }
             Ok(_) => drop(sink.send(Outgoing::Void(item.token))),

@@ -6,6 +6,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::convert;
+use crate::core::events;
 use crate::core::ids::InstanceId;
 use crate::core::message::{Input, Reply};
 use crate::core::record::Status as InstanceStatus;
@@ -116,7 +117,9 @@ pub async fn resume(hub: &Hub, request: pb::ResumeRequest) -> Result<pb::ResumeR
 ///
 /// With `for_work_item_processing` it is the past of the work item in flight: while an episode is with a worker nothing is
 /// committed for its instance, so that is the committed history as well.
-pub fn history(hub: &Hub, request: &pb::StreamInstanceHistoryRequest) -> Result<HistoryStream, Status> {
+/// A worker that does not understand annotations is not shown them, as in its work items.
+pub fn history(hub: &Hub, request: &pb::StreamInstanceHistoryRequest, extended: bool) -> Result<HistoryStream, Status> {
+    let unannotated = request.for_work_item_processing && !extended;
     let id = convert::instance_id(&request.instance_id)?;
     let Some(view) = hub.view(&id, false)? else { return Err(not_found(&id)) };
     let record = view.record;
@@ -137,10 +140,11 @@ pub fn history(hub: &Hub, request: &pb::StreamInstanceHistoryRequest) -> Result<
                 Ok(page) if page.is_empty() => Err(gone(&id)),
                 other => other,
             };
-            let chunk = page.map(|mut events| {
-                events.truncate(usize::try_from(record.history_len - from).unwrap_or(usize::MAX));
-                from += events.len() as u64;
-                pb::HistoryChunk { events: events.into_iter().map(|stored| stored.event).collect() }
+            let chunk = page.map(|mut page| {
+                page.truncate(usize::try_from(record.history_len - from).unwrap_or(usize::MAX));
+                from += page.len() as u64;
+                let shown = page.into_iter().map(|stored| stored.event);
+                pb::HistoryChunk { events: shown.filter(|e| !(unannotated && events::is_annotation(e))).collect() }
             });
             let failed = chunk.is_err();
             if sender.send(chunk).await.is_err() || failed {

@@ -1,13 +1,14 @@
 //! Wire messages to the core's types and back.
 
 use durawasm_proto::durabletask as pb;
+use durawasm_proto::v1;
 use pb::history_event::EventType;
 use tonic::Status;
 
 use super::status;
 use crate::core::dispatch::{Filters, NameFilter, StreamInfo};
 use crate::core::ids::InstanceId;
-use crate::core::message::{ActivityOutcome, StartRequest};
+use crate::core::message::{ActivityOutcome, Question, StartRequest};
 use crate::core::record::Status as InstanceStatus;
 use crate::core::time::Timestamp;
 use crate::store::InstanceView;
@@ -71,11 +72,26 @@ pub fn stream_info(request: pb::GetWorkItemsRequest, worker: &str, extended: boo
         filters,
         extended,
         history_streaming,
+        answers: false,
     }
 }
 
 fn name_filters(list: impl Iterator<Item = (String, Vec<String>)>) -> Vec<NameFilter> {
     list.map(|(name, versions)| NameFilter { name, versions }).collect()
+}
+
+/// A question for a worker.
+#[must_use]
+pub fn question(question: Question) -> v1::Query {
+    v1::Query {
+        number: question.number,
+        instance_id: question.instance.as_str().into(),
+        execution_id: question.execution,
+        orchestrator: question.orchestrator,
+        version: question.version,
+        name: question.name,
+        input: question.input,
+    }
 }
 
 /// How an activity ended: failed if and only if the failure is there.

@@ -16,6 +16,8 @@ use workers::Caller;
 mod clients;
 mod convert;
 mod durawasm;
+mod listings;
+mod repair;
 pub mod status;
 mod workers;
 
@@ -117,7 +119,8 @@ impl TaskHubSidecarService for Service {
         &self,
         request: Request<pb::StreamInstanceHistoryRequest>,
     ) -> Answer<Self::StreamInstanceHistoryStream> {
-        hub_call!(self, request, |hub, message| clients::history(&hub, &message)?)
+        let extended = caller(request.metadata())?.extended;
+        hub_call!(self, request, |hub, message| clients::history(&hub, &message, extended)?)
     }
 
     async fn get_work_items(&self, request: Request<pb::GetWorkItemsRequest>) -> Answer<Self::GetWorkItemsStream> {
@@ -175,24 +178,30 @@ impl TaskHubSidecarService for Service {
 
     // ---- of later versions ---------------------------------------------------------------------------------------------
 
-    async fn rewind_instance(&self, _: Request<pb::RewindInstanceRequest>) -> Answer<pb::RewindInstanceResponse> {
-        Err(status::unimplemented("RewindInstance"))
+    async fn rewind_instance(&self, request: Request<pb::RewindInstanceRequest>) -> Answer<pb::RewindInstanceResponse> {
+        hub_call!(self, request, |hub, message| repair::rewind(&hub, message).await?)
     }
 
-    async fn restart_instance(&self, _: Request<pb::RestartInstanceRequest>) -> Answer<pb::RestartInstanceResponse> {
-        Err(status::unimplemented("RestartInstance"))
+    async fn restart_instance(
+        &self,
+        request: Request<pb::RestartInstanceRequest>,
+    ) -> Answer<pb::RestartInstanceResponse> {
+        hub_call!(self, request, |hub, message| repair::restart(&hub, message).await?)
     }
 
-    async fn query_instances(&self, _: Request<pb::QueryInstancesRequest>) -> Answer<pb::QueryInstancesResponse> {
-        Err(status::unimplemented("QueryInstances"))
+    async fn query_instances(&self, request: Request<pb::QueryInstancesRequest>) -> Answer<pb::QueryInstancesResponse> {
+        hub_call!(self, request, |hub, message| listings::query(&hub, message).await?)
     }
 
-    async fn list_instance_ids(&self, _: Request<pb::ListInstanceIdsRequest>) -> Answer<pb::ListInstanceIdsResponse> {
-        Err(status::unimplemented("ListInstanceIds"))
+    async fn list_instance_ids(
+        &self,
+        request: Request<pb::ListInstanceIdsRequest>,
+    ) -> Answer<pb::ListInstanceIdsResponse> {
+        hub_call!(self, request, |hub, message| listings::list_ids(&hub, message).await?)
     }
 
-    async fn purge_instances(&self, _: Request<pb::PurgeInstancesRequest>) -> Answer<pb::PurgeInstancesResponse> {
-        Err(status::unimplemented("PurgeInstances"))
+    async fn purge_instances(&self, request: Request<pb::PurgeInstancesRequest>) -> Answer<pb::PurgeInstancesResponse> {
+        hub_call!(self, request, |hub, message| listings::purge(&hub, message).await?)
     }
 
     async fn complete_entity_task(&self, _: Request<pb::EntityBatchResult>) -> Answer<pb::CompleteTaskResponse> {
@@ -227,9 +236,9 @@ impl TaskHubSidecarService for Service {
 
     async fn skip_graceful_orchestration_terminations(
         &self,
-        _: Request<pb::SkipGracefulOrchestrationTerminationsRequest>,
+        request: Request<pb::SkipGracefulOrchestrationTerminationsRequest>,
     ) -> Answer<pb::SkipGracefulOrchestrationTerminationsResponse> {
-        Err(status::unimplemented("SkipGracefulOrchestrationTerminations"))
+        hub_call!(self, request, |hub, message| listings::force_terminate(&hub, message).await?)
     }
 }
 
@@ -256,15 +265,15 @@ impl v1::durawasm_server::Durawasm for Service {
         hub_call!(self, request, |hub, message| durawasm::follow(&hub, &message)?)
     }
 
-    async fn reset_instance(&self, _: Request<v1::ResetInstanceRequest>) -> Answer<v1::ResetInstanceResponse> {
-        Err(status::unimplemented("ResetInstance"))
+    async fn reset_instance(&self, request: Request<v1::ResetInstanceRequest>) -> Answer<v1::ResetInstanceResponse> {
+        hub_call!(self, request, |hub, message| repair::reset(&hub, message).await?)
     }
 
-    async fn fork_instance(&self, _: Request<v1::ForkInstanceRequest>) -> Answer<v1::ForkInstanceResponse> {
-        Err(status::unimplemented("ForkInstance"))
+    async fn fork_instance(&self, request: Request<v1::ForkInstanceRequest>) -> Answer<v1::ForkInstanceResponse> {
+        hub_call!(self, request, |hub, message| repair::fork(&hub, message).await?)
     }
 
-    async fn query_instance(&self, _: Request<v1::QueryInstanceRequest>) -> Answer<v1::QueryInstanceResponse> {
-        Err(status::unimplemented("QueryInstance"))
+    async fn query_instance(&self, request: Request<v1::QueryInstanceRequest>) -> Answer<v1::QueryInstanceResponse> {
+        hub_call!(self, request, |hub, message| repair::ask(&hub, message).await?)
     }
 }

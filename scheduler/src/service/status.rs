@@ -1,5 +1,7 @@
 //! Refusals and failures of the store as gRPC status codes: those that the SDKs turn into typed errors.
 
+use durawasm_proto::metadata;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
 use crate::core::ids::InvalidInstanceId;
@@ -13,6 +15,8 @@ pub fn code_of_refusal(refusal: &Refusal) -> Code {
         Refusal::NotFound(_) => Code::NotFound,
         Refusal::AlreadyExists(..) => Code::AlreadyExists,
         Refusal::Invalid(_) => Code::InvalidArgument,
+        Refusal::Precondition(_) => Code::FailedPrecondition,
+        Refusal::Unserved(_) => Code::Unavailable,
         Refusal::TooLarge(_) => Code::ResourceExhausted,
         Refusal::Damaged(..) => Code::DataLoss,
     }
@@ -21,12 +25,13 @@ pub fn code_of_refusal(refusal: &Refusal) -> Code {
 /// A refusal as a status.
 #[must_use]
 pub fn of_refusal(refusal: Refusal) -> Status {
-    let code = match &refusal {
-        // Too large a payload from a client is the client's mistake.
-        Refusal::TooLarge(_) => Code::InvalidArgument,
-        other => code_of_refusal(other),
-    };
-    Status::new(code, refusal.to_string())
+    // Too large a payload from a client is the client's mistake.
+    if let Refusal::TooLarge(_) = refusal {
+        let mut status = Status::invalid_argument(refusal.to_string());
+        status.metadata_mut().insert(metadata::REFUSAL, MetadataValue::from_static(metadata::TOO_LARGE));
+        return status;
+    }
+    Status::new(code_of_refusal(&refusal), refusal.to_string())
 }
 
 /// A failure of the store as a status.

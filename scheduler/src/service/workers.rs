@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::{convert, status};
+use crate::core::dispatch::StreamInfo;
 use crate::core::message::{Input, Reply};
 use crate::core::record::Parked;
 use crate::core::token::{Token, WorkKind};
@@ -125,10 +126,11 @@ pub async fn session(hub: Hub, mut frames: Streaming<v1::WorkerFrame>, caller: C
         return Err(Status::invalid_argument("the first frame of a session must open it"));
     };
     let (sink, outgoing) = mpsc::unbounded_channel();
-    let connection = hub.connect(convert::stream_info(work, &caller.worker, true), sink.clone());
+    let info = StreamInfo { answers: true, ..convert::stream_info(work, &caller.worker, true) };
+    let connection = hub.connect(info, sink.clone());
     let (sender, receiver) = mpsc::channel(16);
     let (ended, end) = oneshot::channel();
-    let drain = connection.drain();
+    let (drain, stream) = (connection.drain(), connection.stream());
     tokio::spawn(send_frames(hub.clone(), connection, outgoing, sender, end));
     tokio::spawn(async move {
         let mut drain = Some(drain);
@@ -143,7 +145,12 @@ pub async fn session(hub: Hub, mut frames: Streaming<v1::WorkerFrame>, caller: C
             {
                 hub.send(vec![drain]);
             }
-            let calls: Vec<Call> = frame.answers.into_iter().filter_map(|a| answer(&hub, a, &sink)).collect();
+            let mut calls: Vec<Call> = frame.answers.into_iter().filter_map(|a| answer(&hub, a, &sink)).collect();
+            calls.extend(frame.query_answers.into_iter().map(|answer| {
+                let outcome = answer.failure.map_or(Ok(answer.output), Err);
+                let input = Input::AnswerQuestion(stream, answer.number, Box::new(outcome));
+                Call { input, request: None, waiter: Waiter::Nobody }
+            }));
             if !calls.is_empty() {
                 hub.send(calls);
             }
@@ -191,6 +198,7 @@ async fn send_frames(
                     bytes += item.encoded_len();
                     frame.items.push(item);
                 }
+                Outgoing::Question(question) => frame.queries.push(convert::question(*question)),
                 Outgoing::Void(token) => hub.give_back(token),
                 Outgoing::Acknowledged(sequence) => frame.acknowledged.push(sequence),
                 Outgoing::Refused(sequence, why) => frame.refusals.push(v1::Refusal {

@@ -97,6 +97,7 @@ impl Worker {
             filters: self.named.then(|| Filters([filter("plan"), filter("act"), Vec::new()])),
             extended: self.extended,
             history_streaming: false,
+            answers: false,
         }
     }
 

@@ -11,7 +11,7 @@ use durawasm_scheduler::core::ids::{BatchSeq, Incarnation, InstanceId, Position,
 use durawasm_scheduler::core::message::{Effect, EpisodeItem, Input, Refusal, Reply};
 use durawasm_scheduler::core::partition::{Identity, Limits, Lookup, Partition};
 use durawasm_scheduler::core::pipeline::Pipeline;
-use durawasm_scheduler::core::record::{LoadedInstance, Status};
+use durawasm_scheduler::core::record::{LoadedInstance, Status, StoredEvent};
 use durawasm_scheduler::core::time::Timestamp;
 use durawasm_scheduler::core::token::Token;
 use durawasm_scheduler::store::Store;
@@ -96,6 +96,10 @@ struct Disk<'a>(&'a MemoryStore);
 impl Lookup for Disk<'_> {
     fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String> {
         self.0.load(id).map_err(|e| e.to_string())
+    }
+
+    fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String> {
+        self.0.history(run, 0, usize::MAX).map_err(|e| e.to_string())
     }
 }
 
@@ -413,6 +417,7 @@ impl World {
                     let view = self.store.view(&id, false).expect("the store reads");
                     assert!(view.is_some(), "{id}: a change was told before it was on disk");
                 }
+                Effect::SendQuestion(_, question) => panic!("nobody asks: {question:?}"),
                 Effect::Warn(text) => panic!("an unexpected warning: {text}"),
             }
         }

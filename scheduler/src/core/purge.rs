@@ -1,0 +1,71 @@
+//! Instances that are forgotten, and instances that are ended without being asked.
+
+use super::events;
+use super::ids::InstanceId;
+use super::instance::Turn;
+use super::message::{Effect, Refusal, Reply};
+use super::partition::{Lookup, Partition};
+
+impl Partition {
+    /// Forgets instances that have ended, with all that belongs to them. Others stay as they are.
+    pub(super) fn purge(&mut self, ids: Vec<InstanceId>, lookup: &dyn Lookup) -> Result<Reply, Refusal> {
+        let alone = ids.len() == 1;
+        let mut purged = 0;
+        for id in ids {
+            match self.find(&id, lookup) {
+                Ok(Some(instance)) if instance.record.status.is_terminal() => {
+                    self.replace(&id);
+                    purged += 1;
+                }
+                Ok(_) => {}
+                Err(why) if alone => return Err(why),
+                // The others are not to blame.
+                Err(why) => self.effect(self.batch_seq, Effect::Warn(format!("it was not purged: {why}"))),
+            }
+        }
+        Ok(Reply::Purged(purged))
+    }
+
+    /// Ends instances at once. What workers have of them becomes void. Returns those that are as they were: they are not there, or
+    /// have ended.
+    pub(super) fn force_terminate(
+        &mut self,
+        ids: Vec<InstanceId>,
+        reason: Option<String>,
+        lookup: &dyn Lookup,
+    ) -> Result<Reply, Refusal> {
+        self.check_payload("the reason", reason.as_deref())?;
+        let mut unchanged = Vec::new();
+        for id in ids {
+            if !self.end_by_force(&id, reason.clone(), false, lookup) {
+                unchanged.push(id);
+            }
+        }
+        Ok(Reply::NotTerminated(unchanged))
+    }
+
+    /// Ends an instance at once if it has not ended. Returns whether it did.
+    pub(super) fn end_by_force(
+        &mut self,
+        id: &InstanceId,
+        reason: Option<String>,
+        recurse: bool,
+        lookup: &dyn Lookup,
+    ) -> bool {
+        let now = self.now;
+        match self.find(id, lookup) {
+            Ok(Some(instance)) if !instance.record.status.is_terminal() => {}
+            Ok(_) => return false,
+            Err(why) => {
+                self.effect(self.batch_seq, Effect::Warn(format!("it was not terminated: {why}")));
+                return false;
+            }
+        }
+        let Some(instance) = self.instances.get_mut(id) else { return false };
+        instance.turn = Turn::Idle;
+        let event = events::execution_terminated(now, reason, recurse);
+        Self::push_inbox(&mut self.batch, instance, event, None);
+        self.end_without_worker(id);
+        true
+    }
+}

@@ -1,0 +1,310 @@
+//! Instances that go on from an earlier point: rewind, reset, fork, restart.
+//!
+//! They read histories, which are in the store alone. So everything that they read must be on disk first: a repair that comes too
+//! early waits for the batch in question, and no new turn of the instance begins meanwhile. All that follows is one input, and one
+//! batch: parent and children are never half repaired.
+
+mod fork;
+mod reset;
+mod restart;
+mod rewind;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use durawasm_proto::durabletask as pb;
+use pb::history_event::EventType;
+
+use super::delivery::Delivery;
+use super::ids::{BatchSeq, ExecutionId, InstanceId, Position, RequestId, RunId};
+use super::instance::{Instance, Turn};
+use super::message::{Refusal, Repair, StartRequest};
+use super::partition::{Lookup, Partition};
+use super::record::{ParentLink, Status, StoredEvent, TimerRecord};
+use super::time::Timestamp;
+use super::{events, rewrite};
+
+/// A repair that waits until what it reads is on disk.
+#[derive(Debug)]
+pub(super) struct Postponed {
+    pub(super) after: BatchSeq,
+    /// The instance in question, which begins no turn until then.
+    pub(super) instance: InstanceId,
+    pub(super) request: RequestId,
+    pub(super) repair: Repair,
+}
+
+/// Why a repair does not happen now.
+pub(super) enum Stop {
+    /// Never.
+    Refused(Refusal),
+    /// Not before this batch is on disk, because of this instance.
+    Later(BatchSeq, InstanceId),
+}
+
+impl From<Refusal> for Stop {
+    fn from(why: Refusal) -> Self {
+        Self::Refused(why)
+    }
+}
+
+/// What an execution begins with beside its history.
+struct Beginning {
+    history: Vec<StoredEvent>,
+    inbox: Vec<StoredEvent>,
+    status: Status,
+}
+
+impl Partition {
+    /// Does a repair and answers, now or when all that it reads is on disk.
+    pub(super) fn attempt_repair(&mut self, request: RequestId, repair: Repair, lookup: &dyn Lookup) {
+        let outcome = match repair.clone() {
+            Repair::Rewind(id, reason) => self.rewind(&id, reason, lookup),
+            Repair::Reset(id, at, reason) => self.reset(&id, at, reason, lookup),
+            Repair::Fork(fork) => self.fork(fork, lookup),
+            Repair::Restart(id, new) => self.restart(&id, new, lookup),
+        };
+        match outcome {
+            Ok(reply) => self.reply(request, Ok(reply)),
+            Err(Stop::Refused(why)) => self.reply(request, Err(why)),
+            Err(Stop::Later(after, instance)) => {
+                self.postponed.push(Postponed { after, instance, request, repair });
+            }
+        }
+    }
+
+    /// Tries again what waited for a batch that is on disk by now.
+    pub(super) fn repair_postponed(&mut self, lookup: &dyn Lookup) {
+        let committed = self.committed;
+        let ready: Vec<Postponed> = self.postponed.extract_if(.., |p| p.after <= committed).collect();
+        for Postponed { instance, request, repair, .. } in ready {
+            self.touched.push(instance);
+            self.attempt_repair(request, repair, lookup);
+        }
+    }
+
+    /// The history of an instance's current execution. It must be there.
+    fn read_history(&mut self, id: &InstanceId, lookup: &dyn Lookup) -> Result<Vec<StoredEvent>, Stop> {
+        let committed = self.committed;
+        let Some(instance) = self.find(id, lookup)? else { return Err(Refusal::NotFound(id.clone()).into()) };
+        instance.reserved = instance.last_batch;
+        let (run, length, last_batch) = (instance.record.run, instance.record.history_len, instance.last_batch);
+        self.touched.push(id.clone());
+        if last_batch > committed {
+            return Err(Stop::Later(last_batch, id.clone()));
+        }
+        let history = lookup.history(run).map_err(|why| Refusal::Damaged(id.clone(), why))?;
+        if history.len() as u64 != length {
+            return Err(Refusal::Damaged(id.clone(), "its history lacks events or has too many".into()).into());
+        }
+        Ok(history)
+    }
+
+    /// The status of what is there under a child's id, if it is still the child that was created at this position.
+    fn child_status(
+        &mut self,
+        child: &InstanceId,
+        parent: &InstanceId,
+        run: RunId,
+        position: Position,
+        lookup: &dyn Lookup,
+    ) -> Result<Option<Status>, Refusal> {
+        let found = self.find(child, lookup)?;
+        let mine = |link: &ParentLink| link.instance == *parent && link.run == run && link.position == position;
+        let status = found.filter(|c| c.record.parent.as_ref().is_some_and(mine)).map(|c| c.record.status);
+        if status.is_some() {
+            self.touched.push(child.clone());
+        }
+        Ok(status)
+    }
+
+    /// Makes a new execution of an instance that begins with a history.
+    fn begin_again(&mut self, instance: &mut Instance, beginning: Beginning) {
+        let Beginning { mut history, mut inbox, status } = beginning;
+        let old = instance.record.run;
+        self.timers.remove_run(old);
+        self.batch.drop_run(old);
+        let (run, execution) = self.new_run();
+        set_identity(&mut history, &instance.record.id, &execution, instance);
+        set_identity(&mut inbox, &instance.record.id, &execution, instance);
+        for entry in instance.inbox.drain(..) {
+            self.batch.delete_inbox(instance.record.key, entry.seq);
+        }
+        let record = &mut instance.record;
+        record.run = run;
+        record.execution = execution;
+        record.status = if history.is_empty() { Status::Pending } else { status };
+        record.completed_at = None;
+        record.scheduled_start = None;
+        record.trace = None;
+        record.base = None;
+        record.parked = None;
+        record.inbox_len = 0;
+        record.history_len = 0;
+        record.history_bytes = 0;
+        record.open_activities = 0;
+        record.open_children = 0;
+        if let Some(last) = last_episode(&history) {
+            record.last_episode_at = record.last_episode_at.max(last);
+        }
+        self.parked.remove(&record.id);
+        instance.activities.clear();
+        instance.children.clear();
+        instance.turn = Turn::Idle;
+        instance.worker = None;
+        instance.wants_history = false;
+        instance.returns = 0;
+        for stored in inbox {
+            Self::push_inbox(&mut self.batch, instance, stored.event, stored.answers);
+        }
+        let answered: Vec<Position> = instance.inbox.iter().filter_map(|e| e.stored.answers).collect();
+        for (position, stored) in rewrite::open_calls(&history) {
+            if let Some(EventType::TimerCreated(timer)) = &stored.event.event_type
+                && !answered.contains(&position)
+            {
+                let due = timer.fire_at.map_or(self.now, Timestamp::not_before);
+                let (timer_id, instance) = (stored.event.event_id, instance.record.id.clone());
+                let timer = TimerRecord { run, position, due, timer_id, instance };
+                self.batch.put_timer(timer.clone());
+                self.timers.insert(timer);
+            }
+        }
+        instance.derive_open(&history);
+        instance.record.open_activities = u32::try_from(instance.activities.len()).unwrap_or(u32::MAX);
+        instance.record.open_children = u32::try_from(instance.children.len()).unwrap_or(u32::MAX);
+        self.append(instance, history);
+    }
+
+    fn offer_open_activities(&mut self, id: &InstanceId) {
+        let Some(instance) = self.instances.get(id) else { return };
+        let open: Vec<Position> = instance.activities.keys().copied().collect();
+        for position in open {
+            self.offer_activity(id, position, None);
+        }
+    }
+
+    /// Lets a child that goes on answer another execution of its parent.
+    fn relink(&mut self, child: &InstanceId, link: ParentLink) {
+        if let Some(instance) = self.instances.get_mut(child) {
+            instance.record.parent = Some(link);
+            self.save(child);
+        }
+    }
+
+    /// Starts the child again that was created at this position of its parent's history.
+    fn start_again(&mut self, parent: &InstanceId, position: Position, link: ParentLink) {
+        let appended = self.batch.appends.iter().rev().find(|a| a.run == link.run);
+        let index = usize::try_from(position).unwrap_or(usize::MAX);
+        let created = appended.and_then(|a| a.events.get(index)).and_then(|e| match &e.event.event_type {
+            Some(EventType::SubOrchestrationInstanceCreated(created)) => Some((created.clone(), e.event.event_id)),
+            _ => None,
+        });
+        let Some((created, action_id)) = created else { return };
+        let mut link = link;
+        link.info.task_scheduled_id = action_id;
+        match InstanceId::parse(&created.instance_id) {
+            Ok(child) if !child.is_entity() => {
+                if let Some(instance) = self.instances.get_mut(parent) {
+                    instance.children.insert(position, child.clone());
+                }
+                let start = StartRequest {
+                    instance: child,
+                    fresh: false,
+                    execution: None,
+                    name: created.name,
+                    version: created.version,
+                    input: created.input,
+                    scheduled_start: None,
+                    tags: created.tags.into_iter().collect(),
+                    trace: created.parent_trace_context,
+                    replaceable: None,
+                };
+                self.deliveries.push_back(Delivery::StartChild(Box::new(start), Box::new(link)));
+            }
+            _ => {
+                let text = format!("`{}` cannot name an instance", created.instance_id);
+                let failure = events::failure("InvalidInstanceId", text, true);
+                self.deliveries.push_back(Delivery::ChildEnded(Box::new(link), Err(failure)));
+            }
+        }
+    }
+
+    /// How a child that was created at this position finds its parent.
+    fn link_of(&self, parent: &super::record::InstanceRecord, position: Position) -> ParentLink {
+        let appended = self.batch.appends.iter().rev().find(|a| a.run == parent.run);
+        let index = usize::try_from(position).unwrap_or(usize::MAX);
+        let action_id = appended.and_then(|a| a.events.get(index)).map_or(events::NO_ACTION, |e| e.event.event_id);
+        ParentLink::new(parent, position, action_id)
+    }
+}
+
+/// Children that a history has created and that have answered neither in it nor in what arrives after it.
+fn open_children(begin: &Beginning) -> Vec<(Position, InstanceId)> {
+    let answered: BTreeSet<Position> = begin.history.iter().chain(&begin.inbox).filter_map(|e| e.answers).collect();
+    rewrite::created_children(&begin.history).filter(|(position, _)| !answered.contains(position)).collect()
+}
+
+/// Where to cut a history so that the turn of an event is undone, and the event. With `whole` nothing need be undone.
+fn cut(id: &InstanceId, history: &[StoredEvent], at: Position, whole: bool) -> Result<(usize, usize), Refusal> {
+    let length = history.len();
+    let position = usize::try_from(at).unwrap_or(usize::MAX);
+    if length == 0 {
+        return Err(Refusal::Precondition(format!("instance `{id}` has not begun yet: it has no history")));
+    }
+    if whole && position == length && rewrite::completed(history).is_none() {
+        return Ok((length, length));
+    }
+    if position >= length {
+        return Err(Refusal::Invalid(format!(
+            "instance `{id}` has no event {at}: its history has the events 0 to {}",
+            length - 1
+        )));
+    }
+    Ok((rewrite::turn_start(history, position), position))
+}
+
+/// The history up to `cut`, and what arrives after it: first a note, then results that had come before event `at`, results that are
+/// given instead, and external events, which cannot be had again.
+fn beginning(
+    instance: &Instance,
+    mut history: Vec<StoredEvent>,
+    cut: usize,
+    at: usize,
+    substitutes: &BTreeMap<Position, StoredEvent>,
+    note: pb::HistoryEvent,
+) -> Beginning {
+    let undone = history.split_off(cut);
+    let mut inbox = Vec::new();
+    let kept = |answers: Option<Position>| answers.is_some_and(|p| p < cut as u64 && !substitutes.contains_key(&p));
+    for (position, stored) in (cut..).zip(undone) {
+        let begins = cut == 0 && matches!(stored.event.event_type, Some(EventType::ExecutionStarted(_)));
+        if begins || rewrite::is_external(&stored.event) || (position < at && kept(stored.answers)) {
+            inbox.push(stored);
+        }
+    }
+    inbox.extend(substitutes.values().cloned());
+    let waiting = instance.inbox.iter().map(|e| &e.stored).filter(|e| rewrite::is_external(&e.event));
+    inbox.extend(waiting.cloned());
+    // In front, where a worker that does not know it can do without; but nothing comes before the beginning.
+    inbox.insert(usize::from(cut == 0), StoredEvent { event: note, answers: None });
+    let status = if rewrite::is_suspended(&history) { Status::Suspended } else { Status::Running };
+    Beginning { history, inbox, status }
+}
+
+/// Lets the event that begins an execution name the instance that it is now part of.
+fn set_identity(history: &mut [StoredEvent], id: &InstanceId, execution: &ExecutionId, instance: &Instance) {
+    if let Some(started) = rewrite::started_mut(history) {
+        started.orchestration_instance = Some(pb::OrchestrationInstance {
+            instance_id: id.as_str().into(),
+            execution_id: Some(execution.as_str().into()),
+        });
+        started.version.clone_from(&instance.record.version);
+        started.tags = instance.record.tags.clone().into_iter().collect();
+    }
+}
+
+fn last_episode(history: &[StoredEvent]) -> Option<Timestamp> {
+    history.iter().rev().find_map(|e| match e.event.event_type {
+        Some(EventType::OrchestratorStarted(_)) => e.event.timestamp.map(Into::into),
+        _ => None,
+    })
+}
