@@ -3,14 +3,20 @@
 //! Everything runs for real: the program in processes of its own, gRPC over loopback, fsync on, unless a row says
 //! "in process". Figures of one run belong together; machines differ, and so do days.
 
+mod children;
 mod conditions;
 mod fan_out;
+mod generations;
 mod hello_cities;
+mod idle;
 mod instances;
+mod listing;
 mod load;
 mod path;
 mod replay;
 mod restart;
+mod scripted;
+mod timers;
 
 use anyhow::{Result, bail};
 use clap::Parser;
@@ -25,7 +31,19 @@ struct Arguments {
     quick: bool,
 }
 
-const BENCHES: [&str; 6] = ["hello-cities", "path", "fan-out", "replay", "instances", "restart"];
+const BENCHES: [&str; 11] = [
+    "hello-cities",
+    "path",
+    "fan-out",
+    "replay",
+    "instances",
+    "restart",
+    "children",
+    "generations",
+    "idle",
+    "listing",
+    "timers",
+];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -48,6 +66,11 @@ async fn main() -> Result<()> {
             "replay" => replay::run(arguments.quick)?,
             "instances" => instances::run(arguments.quick)?,
             "restart" => restart::run(arguments.quick).await?,
+            "children" => children::run(arguments.quick).await?,
+            "generations" => generations::run(arguments.quick).await?,
+            "idle" => idle::run(arguments.quick).await?,
+            "listing" => listing::run(arguments.quick).await?,
+            "timers" => timers::run(arguments.quick).await?,
             other => bail!("bench `{other}` is not wired"),
         }
     }

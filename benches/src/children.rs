@@ -1,0 +1,53 @@
+//! Many children of one parent: started, run and answered, by a worker without guests and by the real host.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use durawasm_client::{Payload, StartOptions, Status, Wait};
+use durawasm_proto::durabletask as pb;
+use durawasm_tests::cluster::{Scheduler, SchedulerOptions};
+use pb::history_event::EventType;
+use pb::orchestrator_action::OrchestratorActionType as Action;
+
+use crate::scripted;
+
+pub(crate) async fn run(quick: bool) -> Result<()> {
+    let count: i32 = if quick { 500 } else { 10_000 };
+    let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
+    let answered = std::sync::Mutex::new(0);
+    let _worker = scripted::work(&scheduler.uri(), move |request| {
+        if request.instance_id != "parent" {
+            return vec![scripted::complete(1, "1")];
+        }
+        if scripted::begins(request) {
+            let child = |id| {
+                let child = pb::CreateSubOrchestrationAction { name: "child".into(), ..Default::default() };
+                scripted::action(id, Action::CreateSubOrchestration(child))
+            };
+            return (1..=count).map(child).collect();
+        }
+        let done =
+            |e: &&pb::HistoryEvent| matches!(e.event_type, Some(EventType::SubOrchestrationInstanceCompleted(_)));
+        let mut answered = answered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *answered += request.new_events.iter().filter(done).count();
+        match i32::try_from(*answered) {
+            Ok(all) if all == count => vec![scripted::complete(count + 1, &count.to_string())],
+            _ => Vec::new(),
+        }
+    })
+    .await?;
+    let client = scheduler.client().await?;
+    let begin = Instant::now();
+    let id = durawasm_client::InstanceId::new("parent")?;
+    let options = StartOptions { id: Some(id.clone()), ..Default::default() };
+    client.start("parent", Some(Payload::from_text("null")), options).await?;
+    let ended = client.wait_for_completion(&id, &Wait::at_most(Duration::from_secs(300))).await?;
+    ensure!(ended.status == Status::Completed, "the parent is {}: {:?}", ended.status, ended.failure);
+    let took = begin.elapsed();
+    println!(
+        "- {count} children of one parent, a worker without guests: {:.2} s, {:.0} µs a child",
+        took.as_secs_f64(),
+        took.as_secs_f64() * 1e6 / f64::from(count)
+    );
+    Ok(())
+}
