@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{InstanceView, LoadedInstance, Recovered, Store, StoreError};
+use super::{
+    InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedInstance, PageSize, Place, Recovered, Store,
+    StoreError,
+};
 use crate::core::batch::Batch;
 use crate::core::ids::{InstanceId, Position, RunId};
 use crate::core::record::StoredEvent;
@@ -63,5 +66,24 @@ impl<S: Store> Store for FailingStore<S> {
 
     fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.inner.history(run, from, max_bytes)
+    }
+
+    fn list(
+        &self,
+        filter: &InstanceFilter,
+        order: InstanceOrder,
+        after: Option<&Place>,
+        size: PageSize,
+    ) -> Result<InstancePage, StoreError> {
+        self.inner.list(filter, order, after, size)
+    }
+
+    fn children(
+        &self,
+        parent: &InstanceId,
+        after: Option<&InstanceId>,
+        limit: usize,
+    ) -> Result<Vec<InstanceId>, StoreError> {
+        self.inner.children(parent, after, limit)
     }
 }

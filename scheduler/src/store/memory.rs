@@ -4,19 +4,28 @@
 //! It keeps the same blobs as the embedded store, so that there is one encoding to trust, and so that an idle instance
 //! costs its bytes and not its objects.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use super::codec::{self, Damaged};
+use super::listing::{self, Passed, Path, Walk};
 use super::read::{self, Episode, Rows};
-use super::{InstanceView, LoadedInstance, Recovered, Store, StoreError, codec};
+use super::{
+    InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedInstance, PageSize, Place, Recovered, Store,
+    StoreError,
+};
 use crate::core::batch::Batch;
 use crate::core::ids::{Incarnation, InstanceId, InstanceKey, Position, RunId};
-use crate::core::record::{InboxEntry, InstanceRecord, StoredEvent};
+use crate::core::record::{InboxEntry, InstanceRecord, Status, StoredEvent};
+use crate::core::time::Timestamp;
 
 type Blob = Arc<[u8]>;
+
+/// A status, a time, and the instance that it is the time of.
+type Dated = (Status, Timestamp, InstanceId);
 
 /// A task hub in memory. Clones share it; [`MemoryStore::snapshot`] does not.
 #[derive(Clone, Debug, Default)]
@@ -24,10 +33,28 @@ pub struct MemoryStore {
     tables: Arc<RwLock<Tables>>,
 }
 
+/// The keys of everything that is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowKeys {
+    /// Instances.
+    pub instances: BTreeSet<InstanceKey>,
+    /// Their ids.
+    pub ids: BTreeMap<InstanceId, InstanceKey>,
+    /// Entries of inboxes.
+    pub inbox: BTreeSet<(InstanceKey, u64)>,
+    /// Executions that have a history.
+    pub runs: BTreeSet<RunId>,
+    /// Timers.
+    pub timers: BTreeSet<(RunId, Position)>,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Tables {
     incarnation: Incarnation,
-    ids: HashMap<InstanceId, InstanceKey>,
+    ids: BTreeMap<InstanceId, InstanceKey>,
+    by_creation: BTreeMap<Dated, InstanceKey>,
+    by_end: BTreeMap<Dated, InstanceKey>,
+    by_parent: BTreeSet<(InstanceId, InstanceId)>,
     instances: BTreeMap<InstanceKey, (InstanceId, Blob)>,
     active: BTreeSet<InstanceKey>,
     inbox: BTreeMap<(InstanceKey, u64), Blob>,
@@ -40,6 +67,19 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Which rows there are: for tests that want to know what is left behind.
+    #[must_use]
+    pub fn rows(&self) -> RowKeys {
+        let tables = self.tables.read();
+        RowKeys {
+            instances: tables.instances.keys().copied().collect(),
+            ids: tables.ids.iter().map(|(id, key)| (id.clone(), *key)).collect(),
+            inbox: tables.inbox.keys().copied().collect(),
+            runs: tables.history.keys().map(|(run, _)| *run).collect(),
+            timers: tables.timers.keys().copied().collect(),
+        }
     }
 
     /// A copy that goes its own way from here.
@@ -81,13 +121,36 @@ impl Store for MemoryStore {
     fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, StoreError> {
         read::page(&*self.tables.read(), run, from, max_bytes)
     }
+
+    fn list(
+        &self,
+        filter: &InstanceFilter,
+        order: InstanceOrder,
+        after: Option<&Place>,
+        size: PageSize,
+    ) -> Result<InstancePage, StoreError> {
+        listing::page(&*self.tables.read(), filter, order, after, size)
+    }
+
+    fn children(
+        &self,
+        parent: &InstanceId,
+        after: Option<&InstanceId>,
+        limit: usize,
+    ) -> Result<Vec<InstanceId>, StoreError> {
+        let tables = self.tables.read();
+        let from = (parent.clone(), after.cloned().unwrap_or_else(|| InstanceId::trusted("")));
+        let all = tables.by_parent.range((Bound::Excluded(from), Bound::Unbounded));
+        Ok(all.take_while(|(of, _)| of == parent).map(|(_, child)| child.clone()).take(limit).collect())
+    }
 }
 
 impl Tables {
     fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.check(batch)?;
         for key in &batch.dropped_instances {
-            if let Some((id, _)) = self.instances.remove(key) {
+            if let Some((id, blob)) = self.instances.remove(key) {
+                self.unlist(&codec::decode_instance(*key, &blob)?);
                 self.ids.remove(&id);
             }
             self.active.remove(key);
@@ -101,7 +164,11 @@ impl Tables {
         }
         for (key, record) in &batch.instances {
             self.ids.insert(record.id.clone(), *key);
-            self.instances.insert(*key, (record.id.clone(), codec::encode_instance(record).into()));
+            let before = self.instances.insert(*key, (record.id.clone(), codec::encode_instance(record).into()));
+            if let Some((_, blob)) = before {
+                self.unlist(&codec::decode_instance(*key, &blob)?);
+            }
+            self.list(record);
             if record.is_active() {
                 self.active.insert(*key);
             } else {
@@ -124,6 +191,33 @@ impl Tables {
         Ok(())
     }
 
+    /// Enters an instance into the indexes that listings go through. Entities are in none of them.
+    fn list(&mut self, record: &InstanceRecord) {
+        let (status, id) = (record.status, &record.id);
+        if let Some(parent) = &record.parent {
+            self.by_parent.insert((parent.instance.clone(), id.clone()));
+        }
+        if id.is_entity() {
+            return;
+        }
+        self.by_creation.insert((status, record.created_at, id.clone()), record.key);
+        if let Some(end) = record.completed_at {
+            self.by_end.insert((status, end, id.clone()), record.key);
+        }
+    }
+
+    /// Takes an instance, as it was, out of them.
+    fn unlist(&mut self, record: &InstanceRecord) {
+        let (status, id) = (record.status, &record.id);
+        if let Some(parent) = &record.parent {
+            self.by_parent.remove(&(parent.instance.clone(), id.clone()));
+        }
+        self.by_creation.remove(&(status, record.created_at, id.clone()));
+        if let Some(end) = record.completed_at {
+            self.by_end.remove(&(status, end, id.clone()));
+        }
+    }
+
     /// Refuses what a database with unique keys would refuse, before anything is changed.
     fn check(&self, batch: &Batch) -> Result<(), StoreError> {
         for record in batch.instances.values() {
@@ -144,6 +238,56 @@ impl Tables {
 
 impl Rows for Tables {
     type Error = StoreError;
+
+    fn record(&self, key: InstanceKey) -> Result<Option<InstanceRecord>, StoreError> {
+        let Some((_, blob)) = self.instances.get(&key) else { return Ok(None) };
+        Ok(Some(codec::decode_instance(key, blob)?))
+    }
+
+    fn walk(
+        &self,
+        walk: &Walk<'_>,
+        visit: &mut dyn FnMut(Passed) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut pass = |key: InstanceKey| {
+            let record = self.record(key)?.ok_or_else(|| Damaged::new("an index", "leads to nothing"))?;
+            visit(Passed { key, place: walk.place(&record), fits: walk.fits(&record) })
+        };
+        match &walk.path {
+            Path::Ids { prefix, from, inclusive } => {
+                let from = if *inclusive { Bound::Included(from) } else { Bound::Excluded(from) };
+                let all = self.ids.range((from, Bound::Unbounded));
+                for (_, key) in all.take_while(|(id, _)| id.as_str().starts_with(prefix)) {
+                    if pass(*key)?.is_break() {
+                        break;
+                    }
+                }
+            }
+            Path::Times { by, statuses, from: (from, id), last } => {
+                let index = match by {
+                    InstanceOrder::Created => &self.by_creation,
+                    InstanceOrder::Completed => &self.by_end,
+                };
+                let way = |status: &Status| {
+                    let (status, from) = (*status, (*status, *from, InstanceId::trusted(id)));
+                    let all = index.range((Bound::Excluded(from), Bound::Unbounded));
+                    all.take_while(move |((of, time, _), _)| *of == status && time <= last).peekable()
+                };
+                let mut ways: Vec<_> = statuses.iter().map(way).collect();
+                loop {
+                    let heads = ways.iter_mut().enumerate().filter_map(|(i, way)| Some((i, *way.peek()?)));
+                    let Some((first, (_, key))) = heads.min_by_key(|(_, ((_, time, id), _))| (*time, id)) else {
+                        break;
+                    };
+                    ways[first].next();
+                    if pass(*key)?.is_break() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 
     fn find(&self, id: &InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
         let Some(key) = self.ids.get(id) else { return Ok(None) };

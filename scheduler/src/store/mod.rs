@@ -16,6 +16,7 @@ pub mod sqlite;
 
 mod codec;
 mod format;
+mod listing;
 mod lock;
 mod read;
 
@@ -126,7 +127,7 @@ pub struct PageSize {
     pub instances: usize,
     /// About so many bytes of inputs, outputs and the rest, but at least one instance.
     pub bytes: usize,
-    /// Whether inputs (and with them outputs) are wanted.
+    /// Whether inputs (and with them outputs) are wanted. Without them, of the ends only those of failed instances are read.
     pub inputs: bool,
 }
 
@@ -182,10 +183,7 @@ pub trait Store: Send + Sync + 'static {
         order: InstanceOrder,
         after: Option<&Place>,
         size: PageSize,
-    ) -> Result<InstancePage, StoreError> {
-        let _ = (filter, order, after, size);
-        Err(StoreError::Io("this store cannot list instances".into()))
-    }
+    ) -> Result<InstancePage, StoreError>;
 
     /// The instances that orchestrations under this id have started as children, in all their executions, by id. At most `limit`,
     /// those after `after`.
@@ -197,8 +195,5 @@ pub trait Store: Send + Sync + 'static {
         parent: &InstanceId,
         after: Option<&InstanceId>,
         limit: usize,
-    ) -> Result<Vec<InstanceId>, StoreError> {
-        let _ = (parent, after, limit);
-        Err(StoreError::Io("this store cannot list children".into()))
-    }
+    ) -> Result<Vec<InstanceId>, StoreError>;
 }

@@ -7,6 +7,7 @@ use durawasm_proto::durabletask::history_event::EventType;
 use prost::Message;
 
 use super::codec::Damaged;
+use super::listing::{Passed, Walk};
 use super::{InstanceView, LoadedInstance};
 use crate::core::ids::{InstanceId, InstanceKey, Position, RunId};
 use crate::core::record::{InboxEntry, InstanceRecord, StoredEvent};
@@ -30,6 +31,16 @@ impl Episode {
 pub(super) trait Rows {
     /// Why a read fails.
     type Error: From<Damaged>;
+
+    /// The instance with that key.
+    fn record(&self, key: InstanceKey) -> Result<Option<InstanceRecord>, Self::Error>;
+
+    /// Shows the instances on a way, from its beginning, until the visitor has seen enough.
+    fn walk(
+        &self,
+        walk: &Walk<'_>,
+        visit: &mut dyn FnMut(Passed) -> Result<ControlFlow<()>, Self::Error>,
+    ) -> Result<(), Self::Error>;
 
     /// The instance of that id.
     fn find(&self, id: &InstanceId) -> Result<Option<InstanceRecord>, Self::Error>;
@@ -106,7 +117,7 @@ pub(super) fn page<R: Rows>(
 }
 
 /// The event that began the current execution: in its history, at the head, or still in the inbox.
-fn started<R: Rows>(rows: &R, record: &InstanceRecord) -> Result<Option<StoredEvent>, R::Error> {
+pub(super) fn started<R: Rows>(rows: &R, record: &InstanceRecord) -> Result<Option<StoredEvent>, R::Error> {
     let is_start = |e: &StoredEvent| matches!(e.event.event_type, Some(EventType::ExecutionStarted(_)));
     let mut found = None;
     if record.history_len > 0 {
@@ -127,7 +138,7 @@ fn started<R: Rows>(rows: &R, record: &InstanceRecord) -> Result<Option<StoredEv
 }
 
 /// The event that ended the current execution, if it ended with one.
-fn completed<R: Rows>(rows: &R, record: &InstanceRecord) -> Result<Option<StoredEvent>, R::Error> {
+pub(super) fn completed<R: Rows>(rows: &R, record: &InstanceRecord) -> Result<Option<StoredEvent>, R::Error> {
     let last = rows.last_episode(record.run)?;
     if last.as_ref().map_or(0, Episode::end) != record.history_len {
         return Err(incomplete_history(record).into());

@@ -23,6 +23,14 @@ pub struct Expected {
     pub history: Vec<StoredEvent>,
 }
 
+impl Expected {
+    /// The event that began the current execution.
+    pub fn started(&self) -> Option<&StoredEvent> {
+        let is_start = |e: &&StoredEvent| matches!(e.event.event_type, Some(EventType::ExecutionStarted(_)));
+        self.history.iter().chain(self.inbox.iter().map(|entry| &entry.stored)).find(is_start)
+    }
+}
+
 #[derive(Clone)]
 pub struct World {
     rng: ChaCha8Rng,
@@ -43,14 +51,26 @@ impl World {
     pub fn batch(&mut self) -> Batch {
         let mut batch = Batch::default();
         for _ in 0..self.rng.random_range(1..10) {
-            match self.rng.random_range(0..20) {
+            match self.rng.random_range(0..21) {
                 0..6 => self.start(&mut batch),
                 6..10 => self.raise(&mut batch),
                 10..16 => self.episode(&mut batch),
                 16 => self.continue_as_new(&mut batch),
                 17..19 => self.fire(&mut batch),
+                19 => self.rewind(&mut batch),
                 _ => self.purge(&mut batch),
             }
+        }
+        batch
+    }
+
+    /// A batch with instances that are pending and nothing else.
+    pub fn many_pending(&mut self, count: usize) -> Batch {
+        let mut batch = Batch::default();
+        for number in 0..count {
+            let id = InstanceId::trusted(&format!("order-{number:08}"));
+            let record = self.new_record(id, "many".to_owned());
+            batch.put_instance(&record);
         }
         batch
     }
@@ -71,6 +91,15 @@ impl World {
 
     fn time(&mut self) -> Timestamp {
         Timestamp::from_micros(self.rng.random_range(-5..2_000_000_000_000_000))
+    }
+
+    /// A time that others may have too.
+    fn common_time(&mut self) -> Timestamp {
+        if self.rng.random() {
+            Timestamp::from_micros(self.rng.random_range(0..20) * 100_000_000_000_000)
+        } else {
+            self.time()
+        }
     }
 
     fn event(&mut self, event_type: EventType, answers: Option<Position>) -> StoredEvent {
@@ -128,9 +157,16 @@ impl World {
         self.put_inbox(batch, &id, started);
     }
 
+    fn parent(&mut self) -> InstanceId {
+        if self.rng.random_ratio(1, 4) {
+            return InstanceId::trusted("the parent");
+        }
+        self.some(|_| true).unwrap_or_else(|| InstanceId::trusted("nobody's parent"))
+    }
+
     fn new_record(&mut self, id: InstanceId, name: String) -> InstanceRecord {
         let parent = self.rng.random_ratio(1, 3).then(|| ParentLink {
-            instance: InstanceId::trusted("the parent"),
+            instance: self.parent(),
             run: RunId(self.number()),
             position: self.rng.random_range(0..9),
             info: pb::ParentInstanceInfo { task_scheduled_id: 3, name: Some("parent".into()), ..Default::default() },
@@ -143,7 +179,7 @@ impl World {
             name,
             version: self.maybe_text(),
             status: Status::Pending,
-            created_at: self.time(),
+            created_at: self.common_time(),
             updated_at: self.time(),
             completed_at: None,
             scheduled_start: self.rng.random::<bool>().then(|| self.time()),
@@ -232,7 +268,7 @@ impl World {
         }
         (it.record.inbox_len, it.record.open_activities, it.record.open_children) = (0, 0, 0);
         it.record.status = [Status::Completed, Status::Failed, Status::Terminated][self.rng.random_range(0..3)];
-        it.record.completed_at = Some(self.time());
+        it.record.completed_at = Some(self.common_time());
         self.end_run(it.record.run);
         batch.end_run(it.record.run);
     }
@@ -253,6 +289,17 @@ impl World {
         self.end_run(old);
         let started = self.started(&name);
         self.put_inbox(batch, &id, started);
+    }
+
+    /// What has ended goes on.
+    fn rewind(&mut self, batch: &mut Batch) {
+        let Some(id) = self.some(|e| e.record.status.is_terminal()) else { return };
+        let it = self.instances.get_mut(&id).expect("it was chosen among them");
+        (it.record.status, it.record.completed_at) = (Status::Running, None);
+        batch.put_instance(&it.record);
+        let event = pb::EventRaisedEvent { name: "go on".into(), input: None };
+        let event = self.event(EventType::EventRaised(event), None);
+        self.put_inbox(batch, &id, event);
     }
 
     fn fire(&mut self, batch: &mut Batch) {
@@ -301,11 +348,9 @@ pub fn assert_instance(store: &dyn Store, expected: &Expected) {
     let loaded = store.load(id).expect("it loads").expect("it is there");
     assert_loaded(&loaded, expected);
 
-    let is_start = |e: &&StoredEvent| matches!(e.event.event_type, Some(EventType::ExecutionStarted(_)));
-    let inbox = expected.inbox.iter().map(|entry| &entry.stored);
     let view = store.view(id, true).expect("it can be viewed").expect("it is there");
     assert_eq!(view.record, expected.record);
-    assert_eq!(view.started.as_ref(), expected.history.iter().chain(inbox).find(is_start));
+    assert_eq!(view.started.as_ref(), expected.started());
     let completed = expected.history.last().filter(|_| expected.record.status.is_terminal());
     assert_eq!(view.completed.as_ref(), completed);
     assert_eq!(store.view(id, false).expect("it can be viewed").expect("it is there").started, None);

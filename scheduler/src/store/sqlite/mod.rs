@@ -5,9 +5,11 @@
 
 mod error;
 mod log;
+mod migration;
 mod pages;
 mod reader;
 mod schema;
+mod walk;
 mod writer;
 
 use std::fs::{self, File};
@@ -22,7 +24,10 @@ use self::log::Log;
 use self::reader::Readers;
 use self::writer::Writer;
 use super::lock::LockFile;
-use super::{InstanceView, LoadedInstance, Recovered, Store, StoreError, read};
+use super::{
+    InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedInstance, PageSize, Place, Recovered, Store,
+    StoreError, listing, read,
+};
 use crate::core::batch::Batch;
 use crate::core::ids::{InstanceId, Position, RunId};
 use crate::core::record::StoredEvent;
@@ -110,9 +115,10 @@ impl SqliteStore {
         }
         pages::register()?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
+        let mut connection =
             Connection::open_with_flags_and_vfs(path, flags, pages::VFS).map_err(|e| Failure::from(e).at(path))?;
-        schema::prepare_writer(&connection, path)?;
+        let format = schema::prepare_writer(&connection, path)?;
+        migration::migrate(&mut connection, path, format)?;
         let writer = Writer::new(connection).map_err(|failure| failure.at(path))?;
         Ok(Self {
             readers: Readers::new(path, options.readers),
@@ -166,6 +172,25 @@ impl Store for SqliteStore {
 
     fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.readers.read(|rows| read::page(rows, run, from, max_bytes))
+    }
+
+    fn list(
+        &self,
+        filter: &InstanceFilter,
+        order: InstanceOrder,
+        after: Option<&Place>,
+        size: PageSize,
+    ) -> Result<InstancePage, StoreError> {
+        self.readers.read(|rows| listing::page(rows, filter, order, after, size))
+    }
+
+    fn children(
+        &self,
+        parent: &InstanceId,
+        after: Option<&InstanceId>,
+        limit: usize,
+    ) -> Result<Vec<InstanceId>, StoreError> {
+        self.readers.read(|rows| rows.children(parent, after, limit))
     }
 }
 

@@ -8,10 +8,11 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::Failure;
 use super::writer::number;
-use super::{pages, schema};
+use super::{pages, schema, walk};
 use crate::core::ids::{InstanceId, InstanceKey, Position, RunId};
 use crate::core::record::{InboxEntry, InstanceRecord, StoredEvent, TimerRecord};
 use crate::store::codec::{self, Damaged};
+use crate::store::listing::{Passed, Walk};
 use crate::store::read::{Episode, Rows};
 use crate::store::{LoadedInstance, StoreError, read};
 
@@ -95,7 +96,7 @@ fn snapshot<T>(connection: &Connection, work: impl FnOnce(&Snapshot<'_>) -> Resu
 
 /// One committed state.
 pub(super) struct Snapshot<'c> {
-    connection: &'c Connection,
+    pub(super) connection: &'c Connection,
 }
 
 impl Snapshot<'_> {
@@ -128,10 +129,47 @@ impl Snapshot<'_> {
         }
         Ok(timers)
     }
+
+    /// The children of an instance.
+    pub(super) fn children(
+        &self,
+        parent: &InstanceId,
+        after: Option<&InstanceId>,
+        limit: usize,
+    ) -> Result<Vec<InstanceId>, Failure> {
+        let mut statement = self.connection.prepare_cached(walk::CHILDREN)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = statement.query((parent.as_str(), after.map_or("", InstanceId::as_str), limit))?;
+        let mut children = Vec::new();
+        while let Some(row) = rows.next()? {
+            let key = InstanceKey(unsigned(row.get(0)?));
+            let record = codec::decode_instance(key, row.get_ref(1)?.as_blob().map_err(wrong_type)?)?;
+            if record.parent.is_none_or(|link| link.instance != *parent) {
+                return Err(index_damage(&record.id));
+            }
+            children.push(record.id);
+        }
+        Ok(children)
+    }
 }
 
 impl Rows for Snapshot<'_> {
     type Error = Failure;
+
+    fn record(&self, key: InstanceKey) -> Result<Option<InstanceRecord>, Failure> {
+        let mut statement = self.connection.prepare_cached("SELECT record FROM instances WHERE key = ?1")?;
+        let mut rows = statement.query([number(key.0)])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        Ok(Some(codec::decode_instance(key, row.get_ref(0)?.as_blob().map_err(wrong_type)?)?))
+    }
+
+    fn walk(
+        &self,
+        walk: &Walk<'_>,
+        visit: &mut dyn FnMut(Passed) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<(), Failure> {
+        walk::walk(self.connection, walk, visit)
+    }
 
     fn find(&self, id: &InstanceId) -> Result<Option<InstanceRecord>, Failure> {
         let mut statement = self.connection.prepare_cached("SELECT key, record FROM instances WHERE id = ?1")?;
@@ -189,11 +227,11 @@ fn episode(run: RunId, row: &rusqlite::Row<'_>) -> Result<Episode, Failure> {
     Ok(Episode { first, events })
 }
 
-const fn unsigned(value: i64) -> u64 {
+pub(super) const fn unsigned(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
-fn wrong_type(_: rusqlite::types::FromSqlError) -> Damaged {
+pub(super) fn wrong_type(_: rusqlite::types::FromSqlError) -> Damaged {
     Damaged::new("a row", "holds something of another type")
 }
 

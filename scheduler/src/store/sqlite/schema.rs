@@ -12,7 +12,7 @@ use crate::core::ids::Incarnation;
 use crate::store::{StoreError, codec};
 
 /// The format that this version writes; `user_version` of the file.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// "DWST": tells a task hub from any other SQLite file; `application_id` of the file.
 pub(super) const APPLICATION: i64 = 0x4457_5354;
@@ -29,7 +29,8 @@ const TABLES: &str = "
         name TEXT NOT NULL,
         version TEXT,
         active INTEGER NOT NULL,
-        record BLOB NOT NULL
+        record BLOB NOT NULL,
+        parent TEXT
     );
     CREATE INDEX instances_active ON instances (key) WHERE active = 1;
     CREATE TABLE inbox (
@@ -44,6 +45,14 @@ const TABLES: &str = "
         run INTEGER NOT NULL, position INTEGER NOT NULL, due INTEGER NOT NULL, timer BLOB NOT NULL,
         PRIMARY KEY (run, position)
     ) WITHOUT ROWID;
+";
+
+/// The indexes that listings go through. The conditions leave entities out, and what has nothing to be found by.
+pub(super) const LISTINGS: &str = "
+    CREATE INDEX instances_by_creation ON instances (status, created_at, id) WHERE substr(id, 1, 1) <> '@';
+    CREATE INDEX instances_by_end ON instances (status, completed_at, id)
+        WHERE completed_at IS NOT NULL AND substr(id, 1, 1) <> '@';
+    CREATE INDEX instances_by_parent ON instances (parent, id) WHERE parent IS NOT NULL;
 ";
 
 /// How a setting is asked for and what SQLite must answer when it is in effect.
@@ -97,6 +106,7 @@ pub(super) fn create(connection: &mut Connection) -> Result<(), Failure> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(LISTINGS)?;
     put_incarnation(&transaction, Incarnation(0))?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
@@ -104,8 +114,8 @@ pub(super) fn create(connection: &mut Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Settings of the writer, and what kind of file it is.
-pub(super) fn prepare_writer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// Settings of the writer. Tells the file's format, which is one that this version knows.
+pub(super) fn prepare_writer(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let read = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let application = read("application_id").map_err(|e| Failure::from(e).at(path))?;
     let format = read("user_version").map_err(|e| Failure::from(e).at(path))?;
@@ -121,7 +131,8 @@ pub(super) fn prepare_writer(connection: &Connection, path: &Path) -> Result<(),
     connection.busy_timeout(BUSY_TIMEOUT).map_err(|e| Failure::from(e).at(path))?;
     connection.set_prepared_statement_cache_capacity(64);
     apply(connection, path, COMMON)?;
-    apply(connection, path, WRITER)
+    apply(connection, path, WRITER)?;
+    Ok(format)
 }
 
 /// Settings of a reader.

@@ -11,6 +11,7 @@ use super::schema;
 use crate::core::batch::Batch;
 use crate::core::ids::{Incarnation, InstanceKey, Position};
 use crate::core::record::InstanceRecord;
+use crate::core::time::Timestamp;
 use crate::store::codec;
 
 /// The log is copied into the database when it has this many pages: each copy writes a page once that was logged many
@@ -162,40 +163,105 @@ fn apply(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Most rows are there already, so updating comes first: it finds the row by its number and leaves the index of ids alone.
+/// An update of a row's indexed columns costs every index that they are in, whether they change or not, so they are only named
+/// when they change. Most rows are there already and most changes are of the record alone: that comes first, but for instances
+/// that look new. What an instance is listed by and that can never change (its id, its creation) is never updated: a row that
+/// disagrees is refused as one that is there already.
 fn put_instance(transaction: &Transaction<'_>, key: InstanceKey, record: &InstanceRecord) -> Result<(), Failure> {
-    let update = "UPDATE instances SET status = ?2, updated_at = ?3, completed_at = ?4, version = ?5, active = ?6, record = ?7 WHERE key = ?1";
-    let insert =
-        "INSERT INTO instances (key, status, updated_at, completed_at, version, active, record, id, created_at, name)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-    let key = number(key.0);
-    let status = i32::from(record.status.to_wire());
-    let updated = record.updated_at.as_micros();
-    let completed = record.completed_at.map(crate::core::time::Timestamp::as_micros);
-    let blob = codec::encode_instance(record);
-    let changed = transaction.prepare_cached(update)?.execute(params![
-        key,
-        status,
-        updated,
-        completed,
-        record.version,
-        record.is_active(),
-        blob
-    ])?;
-    if changed == 0 {
-        let (id, created, name) = (record.id.as_str(), record.created_at.as_micros(), &record.name);
-        transaction.prepare_cached(insert)?.execute(params![
-            key,
-            status,
-            updated,
-            completed,
-            record.version,
-            record.is_active(),
-            blob,
-            id,
-            created,
-            name
-        ])?;
+    let row = InstanceRow {
+        key: number(key.0),
+        status: i32::from(record.status.to_wire()),
+        active: record.is_active(),
+        completed_at: record.completed_at.map(Timestamp::as_micros),
+        parent: record.parent.as_ref().map(|parent| parent.instance.as_str()),
+        blob: codec::encode_instance(record),
+        record,
+    };
+    let looks_new = record.history_len == 0 && record.base.is_none() && record.inbox_next <= 1;
+    if looks_new && row.insert(transaction, "ON CONFLICT (key) DO NOTHING")? {
+        return Ok(());
+    }
+    if !row.update(transaction)? && !row.update_indexed(transaction)? {
+        row.insert(transaction, "")?;
     }
     Ok(())
+}
+
+/// What a row of `instances` holds.
+struct InstanceRow<'r> {
+    key: i64,
+    status: i32,
+    active: bool,
+    completed_at: Option<i64>,
+    parent: Option<&'r str>,
+    blob: Vec<u8>,
+    record: &'r InstanceRecord,
+}
+
+impl InstanceRow<'_> {
+    /// Changes a row in no indexed column, if that will do.
+    fn update(&self, transaction: &Transaction<'_>) -> Result<bool, Failure> {
+        let sql = "UPDATE instances SET updated_at = ?5, name = ?6, version = ?7, record = ?8
+            WHERE key = ?1 AND status = ?2 AND active = ?3 AND completed_at IS ?4 AND parent IS ?9 AND created_at = ?10";
+        let changed = transaction.prepare_cached(sql)?.execute(params![
+            self.key,
+            self.status,
+            self.active,
+            self.completed_at,
+            self.record.updated_at.as_micros(),
+            self.record.name,
+            self.record.version,
+            self.blob,
+            self.parent,
+            self.record.created_at.as_micros(),
+        ])?;
+        Ok(changed > 0)
+    }
+
+    /// Changes a row.
+    fn update_indexed(&self, transaction: &Transaction<'_>) -> Result<bool, Failure> {
+        // The parent's index is left alone if it can be.
+        let update = |parent: &str| {
+            let sql = format!(
+                "UPDATE instances SET status = ?2, active = ?3, completed_at = ?4, updated_at = ?5, name = ?6, version = ?7, record = ?8
+                {parent} AND created_at = ?10"
+            );
+            let changed = transaction.prepare_cached(&sql)?.execute(params![
+                self.key,
+                self.status,
+                self.active,
+                self.completed_at,
+                self.record.updated_at.as_micros(),
+                self.record.name,
+                self.record.version,
+                self.blob,
+                self.parent,
+                self.record.created_at.as_micros(),
+            ])?;
+            Ok::<_, Failure>(changed > 0)
+        };
+        Ok(update("WHERE key = ?1 AND parent IS ?9")? || update(", parent = ?9 WHERE key = ?1")?)
+    }
+
+    /// Makes a new row.
+    fn insert(&self, transaction: &Transaction<'_>, conflict: &str) -> Result<bool, Failure> {
+        let sql = format!(
+            "INSERT INTO instances (key, status, active, completed_at, updated_at, name, version, record, parent, created_at, id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) {conflict}"
+        );
+        let changed = transaction.prepare_cached(&sql)?.execute(params![
+            self.key,
+            self.status,
+            self.active,
+            self.completed_at,
+            self.record.updated_at.as_micros(),
+            self.record.name,
+            self.record.version,
+            self.blob,
+            self.parent,
+            self.record.created_at.as_micros(),
+            self.record.id.as_str(),
+        ])?;
+        Ok(changed > 0)
+    }
 }

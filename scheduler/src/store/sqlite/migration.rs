@@ -1,0 +1,71 @@
+//! Brings a file of an older format to this one, when it is opened.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::error::Failure;
+use super::reader::{unsigned, wrong_type};
+use super::schema::{self, FORMAT};
+use super::writer::number;
+use crate::core::ids::InstanceKey;
+use crate::store::{StoreError, codec};
+
+/// How many rows are read before what they lead to is written: a statement should not change what it reads.
+const ROWS: i64 = 1_000;
+
+/// Migrates a file, in one transaction: either it has the newest format afterwards, or it is what it was.
+pub(super) fn migrate(connection: &mut Connection, path: &Path, format: i64) -> Result<(), StoreError> {
+    if format == FORMAT {
+        return Ok(());
+    }
+    tracing::info!("{}: has format {format} and is brought to format {FORMAT}; this happens once", path.display());
+    in_transaction(connection, format).map_err(|failure| {
+        let what =
+            format!("this version needs format {FORMAT}, and the file cannot be brought there from format {format}");
+        match failure.at(path) {
+            StoreError::Corrupt(why) => StoreError::Corrupt(format!("{what}: {why}")),
+            StoreError::Io(why) => StoreError::Io(format!("{what}, nothing of it was changed: {why}")),
+            other => other,
+        }
+    })
+}
+
+fn in_transaction(connection: &mut Connection, format: i64) -> Result<(), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if format < 2 {
+        to_format_2(&transaction)?;
+    }
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Format 2 has the parents of instances in a column, and indexes for listings.
+fn to_format_2(transaction: &Transaction<'_>) -> Result<(), Failure> {
+    transaction.execute_batch("ALTER TABLE instances ADD COLUMN parent TEXT")?;
+    let mut select = transaction.prepare("SELECT key, record FROM instances WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+    let mut update = transaction.prepare("UPDATE instances SET parent = ?2 WHERE key = ?1")?;
+    let mut last = -1;
+    loop {
+        let mut children = Vec::new();
+        let mut count = 0;
+        let mut rows = select.query([last, ROWS])?;
+        while let Some(row) = rows.next()? {
+            (last, count) = (row.get(0)?, count + 1);
+            let record =
+                codec::decode_instance(InstanceKey(unsigned(last)), row.get_ref(1)?.as_blob().map_err(wrong_type)?)?;
+            if let Some(parent) = record.parent {
+                children.push((record.key, parent.instance));
+            }
+        }
+        for (key, parent) in children {
+            update.execute((number(key.0), parent.as_str()))?;
+        }
+        if count < ROWS {
+            break;
+        }
+    }
+    transaction.execute_batch(schema::LISTINGS)?;
+    Ok(())
+}
