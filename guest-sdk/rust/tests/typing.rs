@@ -1,5 +1,8 @@
 //! What user code may write: it compiles, and means what it says.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use durawasm_guest::__private::{Offered, describe};
 use durawasm_guest::prelude::*;
 use durawasm_guest::{Activity, Orchestrator};
@@ -77,7 +80,29 @@ async fn every_kind(ctx: Context, orders: Vec<Order>) -> Result<u64> {
     Ok(double_once + u64::from(total) + u64::from(chosen))
 }
 
-durawasm_guest::component!(every_kind, double, total, ship, who_called, nothing);
+/// Answers queries of every shape.
+#[orchestrator]
+async fn queried(ctx: Context, orders: Vec<Order>) -> Result<()> {
+    let left = Rc::new(Cell::new(orders.len()));
+    ctx.on_query("left", {
+        let left = Rc::clone(&left);
+        move |()| Ok(left.get())
+    });
+    ctx.on_query("ordered", {
+        let orders = orders.clone();
+        move |item: String| Ok(orders.iter().find(|order| order.item == item).cloned())
+    });
+    ctx.on_query("parsed", |text: String| Ok(text.parse::<u32>()?));
+    ctx.on_query("optional", |limit: Option<u32>| Ok(limit.unwrap_or(10)));
+    ctx.on_query("never", |()| -> Result<()> { bail!("Never"; "not even once") });
+    for order in &orders {
+        ctx.call(ship, order).await?;
+        left.set(left.get() - 1);
+    }
+    Ok(())
+}
+
+durawasm_guest::component!(every_kind, queried, double, total, ship, who_called, nothing);
 
 #[test]
 fn names_come_from_functions_or_from_the_option() {

@@ -65,7 +65,7 @@ impl Retry {
         self
     }
 
-    /// No further try begins when this long has passed since the first began.
+    /// Looked at when a try has failed: there is no further one if this long has passed since the first began.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -123,16 +123,16 @@ pub(crate) async fn with_predicate<T, C: Future<Output = Result<T>>>(
             Ok(output) => return Ok(output),
             Err(error) => error,
         };
-        let wait = interval(&policy, attempts);
-        let next_try = instance.now.get() + wait;
+        // The same rules as the host's for policies without a predicate.
+        let now = instance.now.get();
         let allowed = attempts < policy.max_attempts
-            && deadline.is_none_or(|deadline| next_try < deadline)
+            && deadline.is_none_or(|deadline| now < deadline)
             && error.is_retriable()
             && !policy.non_retriable.iter().any(|kind| kind == error.error_type());
         if !allowed || !again(&error) {
             return Err(error);
         }
-        Timer::new(&instance, next_try).await;
+        Timer::new(&instance, now + interval(&policy, attempts)).await;
         attempts += 1;
         call = call_again();
     }

@@ -302,6 +302,61 @@ fn options_are_part_of_the_call() {
 }
 
 #[test]
+fn a_child_has_an_id_a_version_tags_and_a_policy() {
+    let (mut execution, commands) = start(|ctx| async move {
+        let policy = Retry::attempts(4)
+            .first(seconds(1))
+            .backoff(3.0)
+            .max_interval(seconds(5))
+            .timeout(seconds(60))
+            .not_on("Final")
+            .not_on("Fatal");
+        let child = ctx.start_child_named::<u32>("ship", &[1, 2]).id("ship-1").version("2.0.0").tag("k", "v");
+        Ok(child.retry(policy).await?.to_string())
+    });
+    let policy = wit::RetryPolicy {
+        max_attempts: 4,
+        first_interval: 1_000,
+        backoff: 3.0,
+        max_interval: Some(5_000),
+        timeout: Some(60_000),
+        non_retriable: vec!["Final".to_owned(), "Fatal".to_owned()],
+    };
+    let call = wit::ChildCall {
+        name: "ship".to_owned(),
+        version: Some("2.0.0".to_owned()),
+        input: Some("[1,2]".to_owned()),
+        instance_id: Some("ship-1".to_owned()),
+        retry: Some(policy),
+        tags: vec![("k".to_owned(), "v".to_owned())],
+    };
+    assert_eq!(commands, [Command::Issue((1, wit::Request::Child(call)))]);
+    assert_eq!(short(&execution.resume(vec![resolved(1, 1, "7")])), ["= 7"]);
+}
+
+#[test]
+fn a_child_is_tried_again_by_a_predicate_under_the_same_id() {
+    let (mut execution, _) = start(|ctx| async move {
+        let child = ctx.start_child_named::<u32>("ship", &1).id("ship-1");
+        Ok(child.retry_if(|error| error.error_type() == "Again").await?.to_string())
+    });
+    assert_eq!(short(&execution.resume(vec![failed(1, 0, Error::new("Again", ""))])), ["+2 timer 1"]);
+    assert_eq!(short(&execution.resume(vec![resolved(2, 1, "null")])), ["+3 child ship ship-1"]);
+}
+
+#[test]
+fn an_event_has_the_type_that_is_asked_for() {
+    let (mut execution, _) = start(|ctx| async move {
+        let (name, count) = ctx.event::<(String, u32)>("order").await?;
+        let error = ctx.event::<u32>("order").await.expect_err("is a text");
+        Ok(format!("{name} {count} {} {}", error.error_type(), error.message()))
+    });
+    let commands = execution.resume(vec![resolved(1, 1, "[\"tea\",2]"), resolved(2, 1, "\"x\"")]);
+    let ending = &short(&commands)[1];
+    assert!(ending.starts_with("= tea 2 InvalidPayload the event `order` does not fit: "), "{ending}");
+}
+
+#[test]
 #[should_panic(expected = "`retry` comes too late")]
 fn an_option_after_an_await_is_a_panic_that_says_so() {
     let (mut execution, _) = start(|ctx| async move {
@@ -337,6 +392,21 @@ fn a_failure_that_is_not_retriable_ends_the_tries() {
 }
 
 #[test]
+fn the_timeout_of_a_predicate_is_looked_at_when_a_try_has_failed() {
+    let (mut execution, _) = start(|ctx| async move {
+        let retry = Retry::attempts(9).first(seconds(10)).backoff(1.0).timeout(seconds(15));
+        Ok(echo(&ctx, 1).retry(retry).retry_if(|_| true).await?.to_string())
+    });
+    let again = || Error::new("Again", "");
+    assert_eq!(short(&execution.resume(vec![failed(1, 1, again())])), ["+2 timer 11"]);
+    assert_eq!(short(&execution.resume(vec![resolved(2, 11, "null")])), ["+3 echo 1"]);
+    let commands = execution.resume(vec![failed(3, 14, again())]);
+    assert_eq!(short(&commands), ["+4 timer 24"], "also a try that begins after the time is over, as the host does it");
+    execution.resume(vec![resolved(4, 24, "null")]);
+    assert_eq!(short(&execution.resume(vec![failed(5, 24, again())])), ["! Again"]);
+}
+
+#[test]
 fn a_failure_of_an_activity_arrives_with_its_causes() {
     let (mut execution, _) = start(|ctx| async move { Ok(echo(&ctx, 1).await?.to_string()) });
     let failure = Error::new("Inner", "the cause").context("the effect");
@@ -349,6 +419,15 @@ fn continuing_as_new_is_a_return_value() {
     let (_, commands) = start(|ctx| async move { ctx.continue_as_new_with(&7, Next::default().keep_version()) });
     let next = wit::NextGeneration { input: Some("7".to_owned()), keep_events: true, version: wit::NextVersion::Keep };
     assert_eq!(commands, [Command::ContinueAsNew(next)]);
+    let version_of = |next: Next, keeps: bool| {
+        let (_, commands) = start(move |ctx| async move { ctx.continue_as_new_with(&7, next) });
+        let Command::ContinueAsNew(next) = commands[0].clone() else { panic!("{commands:?}") };
+        assert_eq!(next.keep_events, keeps);
+        next.version
+    };
+    assert_eq!(version_of(Next::default(), true), wit::NextVersion::Default);
+    let exact = wit::NextVersion::Exact("2.0.0".to_owned());
+    assert_eq!(version_of(Next::default().version("2.0.0").discard_events(), false), exact);
 }
 
 #[test]
