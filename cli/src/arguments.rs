@@ -2,9 +2,13 @@
 
 use clap::{Args, Parser, Subcommand};
 use durawasm_client::{Client, Connection, DEFAULT_ADDRESS, DEFAULT_HUB, InstanceId};
-use durawasm_errors::CodedError;
+use durawasm_errors::{Code, CodedError};
 
-use crate::commands::{build, errors, history, host, inspect, raise_event, scheduler, start, status, terminate, wait};
+use crate::commands::{
+    build, errors, fork, history, host, hub, inspect, list, pause, purge, query, raise_event, reset, restart, resume,
+    rewind, scheduler, start, status, terminate, wait,
+};
+use crate::render;
 
 /// Durable orchestrations as WebAssembly components.
 #[derive(Parser)]
@@ -44,6 +48,8 @@ pub(crate) enum Command {
     Inspect(inspect::Arguments),
     /// Start an orchestration.
     Start(start::Arguments),
+    /// List instances.
+    List(list::Arguments),
     /// Show an instance, and what it waits for.
     Status(status::Arguments),
     /// Wait until an instance has ended, and print its output.
@@ -52,38 +58,70 @@ pub(crate) enum Command {
     History(history::Arguments),
     /// Send an external event to an instance.
     RaiseEvent(raise_event::Arguments),
+    /// Ask an orchestrator a question that changes nothing.
+    Query(query::Arguments),
+    /// Hold an instance until it is resumed.
+    Pause(pause::Arguments),
+    /// Let a paused instance go on.
+    Resume(resume::Arguments),
     /// End an instance.
     Terminate(terminate::Arguments),
+    /// Let a failed instance try again what failed.
+    Rewind(rewind::Arguments),
+    /// Take an instance back to an earlier point of its history.
+    Reset(reset::Arguments),
+    /// Start a new instance from the beginning of another one's history.
+    Fork(fork::Arguments),
+    /// Start an instance again, with the input that it was started with.
+    Restart(restart::Arguments),
+    /// Remove instances that have ended.
+    Purge(purge::Arguments),
+    /// Create or delete a task hub.
+    Hub(hub::Arguments),
     /// Explain an error code, or list all.
     Errors(errors::Arguments),
 }
 
 /// Which scheduler a command talks to.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct ConnectionArguments {
+pub(crate) struct SchedulerArguments {
     /// The scheduler's address.
     #[arg(long, env = "DURAWASM_SCHEDULER", default_value = DEFAULT_ADDRESS, value_name = "URI")]
     pub(crate) scheduler: String,
-    /// The task hub.
-    #[arg(long, env = "DURAWASM_HUB", default_value = DEFAULT_HUB, value_name = "NAME")]
-    pub(crate) hub: String,
     /// The bearer token that tells the scheduler who calls.
     #[arg(long, env = "DURAWASM_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
 }
 
+impl SchedulerArguments {
+    pub(crate) async fn connect(&self, hub: &str) -> Result<Client, CodedError> {
+        let connection = Connection::to(&self.scheduler).hub(hub).token(self.token.clone());
+        Ok(Client::connect(connection).await?)
+    }
+}
+
+/// Which scheduler and which of its task hubs a command is about.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConnectionArguments {
+    #[command(flatten)]
+    pub(crate) scheduler: SchedulerArguments,
+    /// The task hub.
+    #[arg(long, env = "DURAWASM_HUB", default_value = DEFAULT_HUB, value_name = "NAME")]
+    pub(crate) hub: String,
+}
+
 impl ConnectionArguments {
     pub(crate) async fn connect(&self) -> Result<Client, CodedError> {
-        let connection = Connection::to(&self.scheduler).hub(&self.hub).token(self.token.clone());
-        Ok(Client::connect(connection).await?)
+        self.scheduler.connect(&self.hub).await
     }
 
     /// The options that lead another command to the same place; empty where the defaults do.
     pub(crate) fn repeated(&self) -> String {
         let mut options = String::new();
         let chosen = |name: &str| std::env::var(name).ok();
-        if self.scheduler != chosen("DURAWASM_SCHEDULER").unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()) {
-            options.push_str(&format!(" --scheduler {}", self.scheduler));
+        let address = &self.scheduler.scheduler;
+        if *address != chosen("DURAWASM_SCHEDULER").unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()) {
+            options.push_str(&format!(" --scheduler {address}"));
         }
         if self.hub != chosen("DURAWASM_HUB").unwrap_or_else(|| DEFAULT_HUB.to_owned()) {
             options.push_str(&format!(" --hub {}", self.hub));
@@ -103,6 +141,25 @@ pub(crate) struct InstanceArguments {
 }
 
 impl InstanceArguments {
+    /// The id as it was given.
+    pub(crate) fn shown(&self) -> &str {
+        &self.id
+    }
+
+    /// The error if there is no such instance.
+    pub(crate) fn not_found(&self) -> CodedError {
+        let ConnectionArguments { scheduler, hub } = &self.connection;
+        CodedError::new(
+            Code::InstanceNotFound,
+            format!("there is no instance `{}` in the task hub `{hub}` of {}", self.id, scheduler.scheduler),
+        )
+    }
+
+    /// A command about the same instance, for people to type.
+    pub(crate) fn command(&self, name: &str, options: &str) -> String {
+        format!("durawasm {name} {}{options}{}", render::quoted(&self.id), self.connection.repeated())
+    }
+
     pub(crate) fn id(&self) -> Result<InstanceId, CodedError> {
         Ok(InstanceId::new(&self.id)?)
     }

@@ -96,6 +96,11 @@ impl Console {
         self.say(&format_args!("{} durawasm errors {}", styled(DIM, "Read on:"), error.code()));
     }
 
+    /// Whether every question is answered yes, so that none need be prepared.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.options.yes
+    }
+
     /// Asks before something is lost for good.
     pub(crate) fn confirm(&self, what: &str) -> Result<(), CodedError> {
         let needed = |message: String| Err(CodedError::new(Code::ConfirmationNeeded, message));

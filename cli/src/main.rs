@@ -8,9 +8,12 @@ mod commands;
 mod console;
 mod input;
 mod logging;
+mod moment;
 mod outcome;
 mod render;
+mod repair;
 mod signals;
+mod status;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! The calls of the protocol, in types of the domain.
+//! A connection, and the calls that start instances and look at them. The others are in modules of their own: what
+//! controls instances ([`crate::control`]), lists them, purges them, repairs them, and waits for them.
 
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ impl Client {
 
     /// Asks for an instance; `payloads` says whether its input and output are wanted.
     pub async fn get(&self, id: &InstanceId, payloads: bool) -> Result<Option<Instance>, Error> {
-        let request = self.query(id, payloads);
+        let request = Client::question(id, payloads);
         let answer = self.services().tasks.get_instance(request).await.map_err(|status| self.hub_missing(status))?;
         Ok(convert::instance_from_answer(answer.into_inner()))
     }
@@ -64,33 +65,8 @@ impl Client {
             input: payload.map(|payload| payload.as_str().to_owned()),
         };
         let answer = self.services().tasks.raise_event(request).await;
-        self.settle(answer, id).await
-    }
-
-    /// Ends an instance, with an output for those who wait for it; `recursive` also ends the orchestrations that it
-    /// started. Returns when the request is durable; the instance ends soon after.
-    pub async fn terminate(&self, id: &InstanceId, output: Option<Payload>, recursive: bool) -> Result<(), Error> {
-        let request = wire::TerminateRequest {
-            instance_id: id.to_string(),
-            output: output.map(|output| output.as_str().to_owned()),
-            recursive,
-        };
-        let answer = self.services().tasks.terminate_instance(request).await;
-        self.settle(answer, id).await
-    }
-
-    /// Holds an instance until it is resumed.
-    pub async fn suspend(&self, id: &InstanceId, reason: Option<&str>) -> Result<(), Error> {
-        let request = wire::SuspendRequest { instance_id: id.to_string(), reason: reason.map(str::to_owned) };
-        let answer = self.services().tasks.suspend_instance(request).await;
-        self.settle(answer, id).await
-    }
-
-    /// Lets a suspended instance go on.
-    pub async fn resume(&self, id: &InstanceId, reason: Option<&str>) -> Result<(), Error> {
-        let request = wire::ResumeRequest { instance_id: id.to_string(), reason: reason.map(str::to_owned) };
-        let answer = self.services().tasks.resume_instance(request).await;
-        self.settle(answer, id).await
+        self.settle(answer, id).await?;
+        Ok(())
     }
 
     /// Reads the history of an instance's current execution.
@@ -117,27 +93,25 @@ impl Client {
         Follower::new(self.clone(), id.clone())
     }
 
-    /// Creates the connection's task hub if it is not there.
-    pub async fn create_hub(&self) -> Result<(), Error> {
-        let request = wire::CreateTaskHubRequest { recreate_if_exists: false };
-        self.services().tasks.create_task_hub(request).await.map_err(|status| self.failed(status))?;
-        Ok(())
-    }
-
-    /// Deletes the connection's task hub with all that is in it.
-    pub async fn delete_hub(&self) -> Result<(), Error> {
-        let request = wire::DeleteTaskHubRequest {};
-        self.services().tasks.delete_task_hub(request).await.map_err(|status| self.hub_missing(status))?;
-        Ok(())
-    }
-
-    pub(crate) fn query(&self, id: &InstanceId, payloads: bool) -> wire::GetInstanceRequest {
+    pub(crate) fn question(id: &InstanceId, payloads: bool) -> wire::GetInstanceRequest {
         wire::GetInstanceRequest { instance_id: id.to_string(), get_inputs_and_outputs: payloads }
     }
 
     /// The error of a call that has nothing that could be missing.
     pub(crate) fn failed(&self, status: Status) -> Error {
         Error::from_status(status, &self.connection.address)
+    }
+
+    /// The error of a call that only our own scheduler has: `what` it would do, to follow "cannot".
+    pub(crate) fn extension(&self, error: Error, what: &str) -> Error {
+        if error.kind() != ErrorKind::Unsupported {
+            return error;
+        }
+        let address = &self.connection.address;
+        Error::new(ErrorKind::Unsupported, format!("the scheduler at {address} cannot {what}")).advise(
+            "This is an extension of durawasm: it needs a durawasm scheduler, of this version or a newer one. \
+             With other schedulers, use what the Durable Task protocol has: rewind, restart, terminate, purge.",
+        )
     }
 
     /// The error of a call for which NOT_FOUND means that the hub is missing.
@@ -172,9 +146,9 @@ impl Client {
         )
     }
 
-    async fn settle<T>(&self, answer: Result<T, Status>, id: &InstanceId) -> Result<(), Error> {
+    pub(crate) async fn settle<T>(&self, answer: Result<T, Status>, id: &InstanceId) -> Result<T, Error> {
         match answer {
-            Ok(_) => Ok(()),
+            Ok(answer) => Ok(answer),
             Err(status) => Err(self.missing(status, id).await),
         }
     }

@@ -8,7 +8,14 @@ use prost_types::value::Kind;
 use serde_json::Value;
 use wire::{OrchestrationStatus as WireStatus, history_event::EventType};
 
-use crate::{Description, Details, EventKind, Failure, HistoryEvent, Instance, InstanceId, Parked, Payload, Status};
+use crate::{
+    Description, Details, EventKind, Failure, HistoryEvent, Instance, InstanceId, Parked, Payload, ReturnedActivity,
+    Status,
+};
+
+pub(crate) fn statuses_to_wire(statuses: &[Status]) -> Vec<i32> {
+    statuses.iter().map(|&status| status_to_wire(status).into()).collect()
+}
 
 pub(crate) fn status_to_wire(status: Status) -> WireStatus {
     match status {
@@ -80,6 +87,12 @@ pub(crate) fn description(answer: v1::DescribeInstanceResponse) -> Option<Descri
             attempts: parked.attempts,
         }),
         worker: non_empty(answer.worker_id),
+        returned_episodes: answer.returned_episodes,
+        returned_activities: answer
+            .returned_activities
+            .into_iter()
+            .map(|returned| ReturnedActivity { event: returned.event, name: returned.name, times: returned.times })
+            .collect(),
     };
     answer.state.map(|state| Description { instance: instance(state), details: Some(details) })
 }
@@ -181,11 +194,12 @@ fn kind(event: EventType) -> EventKind {
             entity: unlock.target_instance_id.unwrap_or_default(),
         },
         EventType::ContinueAsNew(_) => EventKind::ContinueAsNew,
-        EventType::GenericEvent(_) | EventType::HistoryState(_) => EventKind::Unknown,
+        EventType::GenericEvent(note) => EventKind::Note { text: note.data },
+        EventType::HistoryState(_) => EventKind::Unknown,
     }
 }
 
-fn failure(details: wire::TaskFailureDetails) -> Failure {
+pub(crate) fn failure(details: wire::TaskFailureDetails) -> Failure {
     Failure {
         error_type: details.error_type,
         message: details.error_message,

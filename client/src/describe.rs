@@ -44,6 +44,24 @@ pub struct Details {
     /// The worker that runs its current episode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
+    /// How often in a row its current turn came back without an answer: a worker gave it back, or was lost with it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub returned_episodes: u32,
+    /// Open activities that came back without an answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub returned_activities: Vec<ReturnedActivity>,
+}
+
+/// An activity that a worker gave back, or that was lost with its worker. It is sent again, with growing delays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReturnedActivity {
+    /// The position of its call in the history.
+    pub event: u64,
+    /// Its name.
+    pub name: String,
+    /// How often.
+    pub times: u32,
 }
 
 /// Why an instance does not go on, though it has what it waits for.
@@ -76,4 +94,8 @@ pub(crate) async fn describe(client: &Client, id: &InstanceId, payloads: bool) -
         }
         Err(error) => Err(error),
     }
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use durawasm_errors::{Code, CodedError};
+use durawasm_proto::metadata;
 use tonic::Status;
 
 /// What kind of error a call ended with: what a program branches on.
@@ -33,6 +34,8 @@ pub enum ErrorKind {
     PermissionDenied,
     /// The scheduler does not implement the call.
     Unsupported,
+    /// No worker is connected that could answer. Trying again later may help.
+    NoWorker,
     /// Something went wrong in the scheduler.
     Server,
 }
@@ -51,6 +54,7 @@ impl ErrorKind {
             ErrorKind::TimedOut => Code::WaitTimedOut,
             ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => Code::NotAllowed,
             ErrorKind::Unsupported => Code::Unsupported,
+            ErrorKind::NoWorker => Code::NoWorker,
             ErrorKind::Server => Code::SchedulerError,
         }
     }
@@ -62,12 +66,18 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    advice: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), source: None }
+        Error { kind, message: message.into(), advice: None, source: None }
+    }
+
+    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Error {
+        self.advice = Some(advice.into());
+        self
     }
 
     pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
@@ -78,6 +88,11 @@ impl Error {
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// What to do next, if there is something better to say than the page of the error's code.
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref()
     }
 
     /// Reads the status that a call ended with. NOT_FOUND becomes [`ErrorKind::NotFound`]; whether it is the hub that
@@ -91,6 +106,8 @@ impl Error {
             tonic::Code::Unknown | tonic::Code::Internal | tonic::Code::Cancelled if broken => ErrorKind::Unavailable,
             tonic::Code::NotFound => ErrorKind::NotFound,
             tonic::Code::AlreadyExists => ErrorKind::AlreadyExists,
+            // The protocol has INVALID_ARGUMENT for this as well; our scheduler says which it means.
+            tonic::Code::InvalidArgument if says_too_large(&status) => ErrorKind::TooLarge,
             tonic::Code::InvalidArgument => ErrorKind::Invalid,
             tonic::Code::FailedPrecondition => ErrorKind::Refused,
             tonic::Code::ResourceExhausted | tonic::Code::OutOfRange => ErrorKind::TooLarge,
@@ -120,13 +137,20 @@ impl Error {
     /// The same error about a hub instead of an instance.
     pub(crate) fn into_unknown_hub(self, hub: &str, address: &str) -> Error {
         let message = format!("the scheduler at {address} has no task hub `{hub}`");
-        Error { kind: ErrorKind::UnknownHub, message, source: self.source }
+        Error { kind: ErrorKind::UnknownHub, message, advice: None, source: self.source }
     }
+}
+
+fn says_too_large(status: &Status) -> bool {
+    status.metadata().get(metadata::REFUSAL).is_some_and(|reason| reason == metadata::TOO_LARGE)
 }
 
 impl From<Error> for CodedError {
     fn from(error: Error) -> CodedError {
-        let coded = CodedError::new(error.kind.code(), error.message);
+        let mut coded = CodedError::new(error.kind.code(), error.message);
+        if let Some(advice) = error.advice {
+            coded = coded.advise(advice);
+        }
         match error.source {
             Some(source) => coded.because(source),
             None => coded,

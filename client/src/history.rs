@@ -167,10 +167,34 @@ pub enum EventKind {
     EntityLockGranted { critical_section: String },
     /// An entity was released.
     EntityUnlockSent { critical_section: String, entity: String },
+    /// A remark. Our scheduler leaves one where an instance was reset or forked.
+    Note {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
     /// The execution ended in favour of a new one. Unused by our scheduler.
     ContinueAsNew,
     /// Something that this version does not know.
     Unknown,
+}
+
+/// A whole history as the wire has it. Nothing of it is lost, as it is in [`HistoryEvent`]s.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recorded {
+    events: Vec<wire::HistoryEvent>,
+}
+
+impl Recorded {
+    /// The events for people and programs.
+    pub fn events(&self) -> Vec<HistoryEvent> {
+        convert::events(self.events.clone(), 0)
+    }
+
+    /// So many events from the beginning, as messages of `durawasm-proto`.
+    pub fn into_prefix(mut self, kept: u64) -> Vec<wire::HistoryEvent> {
+        self.events.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+        self.events
+    }
 }
 
 /// A history that is being read, in pieces, so that a long one need not fit into memory.
@@ -197,6 +221,18 @@ impl History {
                 Ok(Some(convert::events(chunk.events, first)))
             }
             Err(status) => Err(self.client.missing(status, &self.id).await),
+        }
+    }
+
+    /// Reads to the end, and keeps the events as the wire has them: for those who replay them.
+    pub async fn recorded(mut self) -> Result<Recorded, Error> {
+        let mut events = Vec::new();
+        loop {
+            match self.stream.message().await {
+                Ok(None) => return Ok(Recorded { events }),
+                Ok(Some(chunk)) => events.extend(chunk.events),
+                Err(status) => return Err(self.client.missing(status, &self.id).await),
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 //! The client of a durawasm scheduler, or of any other that speaks the Durable Task protocol: starts orchestrations,
-//! asks for them, waits for them, follows them, and sends them events.
+//! asks for them, lists them, waits for them, follows them, sends them events, and repairs and purges them.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,30 +18,41 @@
 
 mod client;
 mod connection;
+mod control;
 mod convert;
 mod describe;
 mod error;
 mod failure;
 mod follow;
 mod history;
+mod hub;
 mod id;
 mod instance;
+mod listing;
 mod narration;
 mod payload;
+mod purge;
+mod repair;
 mod start;
 mod time;
+mod turns;
 mod wait;
 
 pub use client::Client;
 pub use connection::{Connection, DEFAULT_ADDRESS, DEFAULT_HUB};
-pub use describe::{Description, Details, Parked};
+pub use control::RestartAs;
+pub use describe::{Description, Details, Parked, ReturnedActivity};
 pub use error::{Error, ErrorKind};
 pub use failure::Failure;
 pub use follow::{Follower, Update};
-pub use history::{EventKind, History, HistoryEvent};
+pub use history::{EventKind, History, HistoryEvent, Recorded};
 pub use id::{InstanceId, InvalidInstanceId};
 pub use instance::{Instance, Status};
+pub use listing::{EndedFilter, InstanceFilter, Page, PageToken};
 pub use narration::Narrator;
 pub use payload::Payload;
+pub use purge::{PurgeFilter, Purged};
+pub use repair::{Fork, ForkOptions, Substitute};
 pub use start::{Reuse, StartOptions};
+pub use turns::{Call, Turns};
 pub use wait::Wait;

@@ -11,6 +11,7 @@ const SHOWN: usize = 100;
 #[derive(Clone, Debug, Default)]
 pub struct Narrator {
     calls: HashMap<i32, String>,
+    turn: u64,
 }
 
 impl Narrator {
@@ -36,9 +37,13 @@ impl Narrator {
             }
             EventKind::ExecutionSuspended { reason } => format!("suspended{}", because(reason)),
             EventKind::ExecutionResumed { reason } => format!("resumed{}", because(reason)),
-            EventKind::ExecutionRewound { reason } => format!("rewound{}", because(reason)),
-            EventKind::OrchestratorStarted => "turn begins".to_owned(),
-            EventKind::OrchestratorCompleted => "turn ends".to_owned(),
+            EventKind::ExecutionRewound { reason } => format!("rewound to before its failure{}", because(reason)),
+            EventKind::OrchestratorStarted => {
+                self.turn = if event.position == 0 { 1 } else { self.turn + 1 };
+                format!("turn {}", self.turn)
+            }
+            EventKind::OrchestratorCompleted => "end of the turn".to_owned(),
+            EventKind::Note { text } => short(text.as_deref().unwrap_or("a remark without words")),
             EventKind::TaskScheduled { name, input, .. } => {
                 self.calls.insert(id, name.clone());
                 format!("#{id} {name} called{}", with(input))
@@ -138,6 +143,20 @@ mod tests {
         let result = Some(Payload::from_text("\"Hello Tokyo!\""));
         let returned = event(-1, EventKind::TaskCompleted { scheduled_id: 3, result });
         assert_eq!(narrator.tell(&returned), "#3 say_hello returned: \"Hello Tokyo!\"");
+    }
+
+    #[test]
+    fn turns_are_counted_from_the_beginning_of_each_execution() {
+        let mut narrator = Narrator::default();
+        let mut turn = |position| {
+            narrator.tell(&HistoryEvent {
+                position,
+                event_id: -1,
+                timestamp: None,
+                kind: EventKind::OrchestratorStarted,
+            })
+        };
+        assert_eq!((turn(0), turn(4), turn(0)), ("turn 1".into(), "turn 2".into(), "turn 1".into()));
     }
 
     #[test]

@@ -58,11 +58,6 @@ impl Reuse {
             Reuse::ReplaceEnded => Status::ALL.into_iter().filter(|status| status.is_terminal()).collect(),
             Reuse::ReplaceAny => Status::ALL.into_iter().filter(|&status| status != Status::ContinuedAsNew).collect(),
         };
-        Some(wire::OrchestrationIdReusePolicy {
-            replaceable_status: replaceable
-                .into_iter()
-                .map(|status| crate::convert::status_to_wire(status).into())
-                .collect(),
-        })
+        Some(wire::OrchestrationIdReusePolicy { replaceable_status: crate::convert::statuses_to_wire(&replaceable) })
     }
 }

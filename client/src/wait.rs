@@ -97,7 +97,7 @@ impl Client {
         goal: Goal,
         until: Instant,
     ) -> Result<Response<wire::GetInstanceResponse>, Status> {
-        let mut request = Request::new(self.query(id, wait.payloads));
+        let mut request = Request::new(Client::question(id, wait.payloads));
         request.set_timeout(until.saturating_duration_since(Instant::now()));
         let mut tasks = self.services().tasks;
         match goal {

@@ -137,7 +137,7 @@ codes! {
     ParkedDivergence = "DW0021", Server;
     /// Parked: a step took too long.
     ParkedDeadline = "DW0022", Server;
-    /// Parked: the orchestrator reached its memory, fuel or stack limit.
+    /// Parked: the orchestrator reached its limit of memory, stack or commands.
     ParkedLimit = "DW0023", Server;
     /// Parked: the guest broke a rule of the contract.
     ParkedContract = "DW0024", Server;
@@ -161,6 +161,18 @@ codes! {
     ConfirmationNeeded = "DW0033", Confirmation;
     /// The operating system refused what the program needs.
     SystemRefused = "DW0034", Server;
+    /// The orchestrator does not answer a query of that name.
+    UnknownQuery = "DW0035", NotFound;
+    /// The orchestrator failed to answer a query.
+    QueryFailed = "DW0036", Failed;
+    /// No worker is connected that could answer a query.
+    NoWorker = "DW0037", Server;
+    /// A component does not do what a history says.
+    ReplayDiverges = "DW0038", Failed;
+    /// Work comes back again and again without an answer.
+    WorkLost = "DW0039", Server;
+    /// Parked: the host cannot run what the orchestrator asks for, or its history.
+    ParkedUnsupported = "DW0040", Server;
 }
 
 impl fmt::Display for Code {

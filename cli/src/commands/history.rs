@@ -19,6 +19,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     let id = arguments.instance.id()?;
     let connection = &arguments.instance.connection;
     let client = connection.connect().await?;
+    console.note(render::event_header());
     if arguments.follow {
         // How it ended is the last event; the command has done what it was asked for either way.
         outcome::follow(&client, &id, None, console).await?;
@@ -31,7 +32,6 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
             }
         }
     }
-    let shown = render::quoted(id.as_str());
-    console.next_step("See where it stands", format_args!("durawasm status {shown}{}", connection.repeated()));
+    console.next_step("See where it stands", arguments.instance.command("status", ""));
     Ok(())
 }

@@ -50,23 +50,9 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     Ok(())
 }
 
-/// Loads a component as a host does, so that what passes here runs there.
+/// What a component offers, if a host can run it.
 pub(crate) async fn inspect(file: PathBuf) -> Result<Inspection, CodedError> {
-    let shown = file.display().to_string();
-    let bytes =
-        std::fs::read(&file).coded(Code::InvalidComponent, || format!("the component {shown} cannot be read"))?;
-    let loading = tokio::task::spawn_blocking(move || {
-        let engines = Engines::new().map_err(|error| {
-            CodedError::new(Code::SystemRefused, "WebAssembly cannot be run on this machine").because(error)
-        })?;
-        let cache = CodeCache::new(default_cache());
-        LoadedComponent::load(&bytes, &engines, &cache, SandboxLimits::default())
-            .map_err(|error| CodedError::new(contract_code(&error), format!("{shown} cannot be run: {error}")))
-    });
-    let component = match loading.await {
-        Ok(component) => component?,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    };
+    let component = load(file).await?;
     let offers = |definitions: &[durawasm_host::abi::component::Definition]| {
         definitions
             .iter()
@@ -86,6 +72,25 @@ pub(crate) async fn inspect(file: PathBuf) -> Result<Inspection, CodedError> {
         orchestrators: offers(component.orchestrator_definitions()),
         activities: offers(component.activity_definitions()),
     })
+}
+
+/// Loads a component as a host does, so that what passes here runs there.
+pub(crate) async fn load(file: PathBuf) -> Result<LoadedComponent, CodedError> {
+    let shown = file.display().to_string();
+    let bytes =
+        std::fs::read(&file).coded(Code::InvalidComponent, || format!("the component {shown} cannot be read"))?;
+    let loading = tokio::task::spawn_blocking(move || {
+        let engines = Engines::new().map_err(|error| {
+            CodedError::new(Code::SystemRefused, "WebAssembly cannot be run on this machine").because(error)
+        })?;
+        let cache = CodeCache::new(default_cache());
+        LoadedComponent::load(&bytes, &engines, &cache, SandboxLimits::default())
+            .map_err(|error| CodedError::new(contract_code(&error), format!("{shown} cannot be run: {error}")))
+    });
+    match loading.await {
+        Ok(component) => component,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
 }
 
 /// Where compiled components are kept unless a host is told otherwise: in the user's cache.

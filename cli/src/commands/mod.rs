@@ -2,10 +2,20 @@
 
 pub(crate) mod build;
 pub(crate) mod errors;
+pub(crate) mod fork;
 pub(crate) mod history;
 pub(crate) mod host;
+pub(crate) mod hub;
 pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod pause;
+pub(crate) mod purge;
+pub(crate) mod query;
 pub(crate) mod raise_event;
+pub(crate) mod reset;
+pub(crate) mod restart;
+pub(crate) mod resume;
+pub(crate) mod rewind;
 pub(crate) mod scheduler;
 pub(crate) mod start;
 pub(crate) mod status;
@@ -28,6 +38,16 @@ pub(crate) async fn run(command: Command, console: &Console) -> Result<(), Coded
         Command::History(arguments) => history::run(arguments, console).await,
         Command::RaiseEvent(arguments) => raise_event::run(arguments, console).await,
         Command::Terminate(arguments) => terminate::run(arguments, console).await,
+        Command::List(arguments) => list::run(arguments, console).await,
+        Command::Query(arguments) => query::run(arguments, console).await,
+        Command::Pause(arguments) => pause::run(arguments, console).await,
+        Command::Resume(arguments) => resume::run(arguments, console).await,
+        Command::Rewind(arguments) => rewind::run(arguments, console).await,
+        Command::Reset(arguments) => reset::run(arguments, console).await,
+        Command::Fork(arguments) => fork::run(arguments, console).await,
+        Command::Restart(arguments) => restart::run(arguments, console).await,
+        Command::Purge(arguments) => purge::run(arguments, console).await,
+        Command::Hub(arguments) => hub::run(arguments, console).await,
         Command::Errors(arguments) => errors::run(arguments, console),
     }
 }

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use durawasm_client::{InstanceId, Reuse, StartOptions};
 use durawasm_errors::{Code, CodedError};
 
-use crate::{arguments::ConnectionArguments, console::Console, input, outcome, render};
+use crate::{arguments::ConnectionArguments, console::Console, input, moment, outcome, render};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = input::tag)]
     tags: Vec<(String, String)>,
     /// Start not before this time: 2027-01-31T08:00:00Z, or a while from now: 90s, 2h.
-    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    #[arg(long, value_name = "TIME", value_parser = moment::from_now)]
     at: Option<SystemTime>,
     /// Replace an instance that has the id, if it has ended, or in any case.
     #[arg(long, value_enum, requires = "id", value_name = "WHICH")]
@@ -86,15 +86,5 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         console.data(&serde_json::json!({ "id": id }), || id.to_string());
         console.next_step("Wait for its output", format_args!("durawasm wait {shown}{place}"));
         Ok(())
-    }
-}
-
-fn point_in_time(text: &str) -> Result<SystemTime, String> {
-    if let Ok(time) = humantime::parse_rfc3339_weak(text) {
-        return Ok(time);
-    }
-    match humantime::parse_duration(text) {
-        Ok(later) => Ok(SystemTime::now() + later),
-        Err(_) => Err("a time looks like 2027-01-31T08:00:00Z, a while from now like 90s or 2h".to_owned()),
     }
 }

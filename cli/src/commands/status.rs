@@ -2,7 +2,7 @@
 
 use clap::Args;
 use durawasm_client::Status;
-use durawasm_errors::{Code, CodedError};
+use durawasm_errors::CodedError;
 
 use crate::{arguments::InstanceArguments, console::Console, render};
 
@@ -16,21 +16,23 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     let id = arguments.instance.id()?;
     let connection = &arguments.instance.connection;
     let client = connection.connect().await?;
-    let description = client.describe(&id, true).await?.ok_or_else(|| {
-        CodedError::new(
-            Code::InstanceNotFound,
-            format!("there is no instance `{id}` in the task hub `{}` of {}", connection.hub, connection.scheduler),
-        )
-    })?;
+    let description = client.describe(&id, true).await?.ok_or_else(|| arguments.instance.not_found())?;
     console.data(&description, || render::description(&description));
-    let (shown, place) = (render::quoted(id.as_str()), connection.repeated());
-    let parked = description.details.as_ref().and_then(|details| details.parked.as_ref());
-    if let Some(parked) = parked {
-        console.next_step("What this means", format_args!("durawasm errors {}", render::parked_code(parked)));
-    } else if description.instance.status.is_terminal() || description.instance.status == Status::Suspended {
-        console.next_step("See what led to it", format_args!("durawasm history {shown}{place}"));
+    let step =
+        |what: &str, name: &str, options: &str| console.next_step(what, arguments.instance.command(name, options));
+    let trouble = description.details.as_ref().and_then(render::trouble);
+    if let Some(code) = trouble {
+        console.next_step("What this means", format_args!("durawasm errors {code}"));
     } else {
-        console.next_step("See it go on", format_args!("durawasm history {shown} --follow{place}"));
+        match description.instance.status {
+            Status::Suspended => step("Let it go on", "resume", ""),
+            Status::Failed => {
+                step("See what led to it", "history", "");
+                step("Try again what failed", "rewind", "");
+            }
+            status if status.is_terminal() => step("See what led to it", "history", ""),
+            _ => step("See it go on", "history", " --follow"),
+        }
     }
     Ok(())
 }

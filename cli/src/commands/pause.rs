@@ -1,0 +1,34 @@
+//! `durawasm pause`: holds an instance until it is resumed.
+
+use clap::Args;
+use durawasm_errors::CodedError;
+
+use crate::{arguments::InstanceArguments, console::Console};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    instance: InstanceArguments,
+    /// Why, for people who look at its history.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
+    let id = arguments.instance.id()?;
+    let client = arguments.instance.connection.connect().await?;
+    client.suspend(&id, arguments.reason.as_deref()).await?;
+    // An instance that has ended takes no notice, and the protocol does not say so.
+    let ended = client.get(&id, false).await?.filter(|instance| instance.status.is_terminal());
+    if let Some(instance) = &ended {
+        console.warn(format_args!("{id} has ended already: it is {}", instance.status));
+    }
+    if console.is_json() {
+        console.data(&serde_json::json!({ "id": id, "paused": ended.is_none() }), String::new);
+    }
+    if ended.is_none() {
+        console.note(format_args!("{id} is paused: what arrives for it is kept"));
+        console.next_step("Let it go on", arguments.instance.command("resume", ""));
+    }
+    Ok(())
+}
