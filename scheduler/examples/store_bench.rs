@@ -205,6 +205,7 @@ impl Load {
             parent: None,
             tags: Default::default(),
             trace: None,
+            caller_trace: None,
             history_len: 0,
             history_bytes: 0,
             last_episode_at: Timestamp::from_micros(0),

@@ -85,6 +85,7 @@ fn running() -> InstanceRecord {
         }),
         tags: BTreeMap::from([("team".into(), "shop".into())]),
         trace: Some(pb::OrchestrationTraceContext::default()),
+        caller_trace: None,
         history_len: 4,
         history_bytes: 321,
         last_episode_at: Timestamp::from_micros(2_000_000),

@@ -81,7 +81,7 @@ impl Partition {
             }),
             parent_instance: parent.as_ref().map(|p| p.info.clone()),
             scheduled_start_timestamp: scheduled.map(Into::into),
-            parent_trace_context: start.trace,
+            parent_trace_context: start.trace.clone(),
             orchestration_span_id: None,
             tags: start.tags.clone().into_iter().collect(),
         };
@@ -101,6 +101,7 @@ impl Partition {
             parent,
             tags: start.tags,
             trace: None,
+            caller_trace: start.trace.map(Box::new),
             history_len: 0,
             history_bytes: 0,
             last_episode_at: super::time::Timestamp::MIN,

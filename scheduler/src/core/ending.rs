@@ -102,7 +102,7 @@ impl Partition {
             }),
             parent_instance: record.parent.as_ref().map(|p| p.info.clone()),
             scheduled_start_timestamp: None,
-            parent_trace_context: None,
+            parent_trace_context: record.caller_trace.as_deref().cloned(),
             orchestration_span_id: None,
             tags: record.tags.clone().into_iter().collect(),
         };

@@ -157,6 +157,8 @@ pub struct InstanceRecord {
     pub tags: BTreeMap<String, String>,
     /// The trace context of the worker, given back with each work item of the execution.
     pub trace: Option<pb::OrchestrationTraceContext>,
+    /// The trace context of whoever started it, with which each generation begins. Rare, so boxed.
+    pub caller_trace: Option<Box<pb::TraceContext>>,
     /// Events in the history of the current execution.
     pub history_len: Position,
     /// Their encoded size.

@@ -65,6 +65,8 @@ pub(super) struct Instance {
     pub(super) open_children: u32,
     #[prost(message, optional, tag = "23")]
     pub(super) parked: Option<Parking>,
+    #[prost(message, optional, tag = "24")]
+    pub(super) caller_trace: Option<pb::TraceContext>,
 }
 
 /// Who waits for an instance's end.

@@ -187,6 +187,7 @@ impl World {
             parent,
             tags: (0..self.rng.random_range(0..3)).map(|i| (format!("{i}"), self.text())).collect(),
             trace: None,
+            caller_trace: None,
             history_len: 0,
             history_bytes: 0,
             last_episode_at: Timestamp::MIN,
@@ -235,6 +236,7 @@ impl World {
         it.record.base = Some(TurnId { incarnation: Incarnation(1), attempt: self.rng.next_u64() });
         it.record.custom_status = self.maybe_text();
         it.record.trace = self.rng.random::<bool>().then(pb::OrchestrationTraceContext::default);
+        it.record.caller_trace = self.rng.random_ratio(1, 8).then(Box::default);
         it.record.parked = self.rng.random_ratio(1, 5).then(|| Parked {
             reason: "divergence".into(),
             message: self.text(),
