@@ -1,0 +1,17 @@
+//! Every rule of the Durable Task protocol that a server must keep, one test a rule.
+//!
+//! The scheduler runs as it does in production, in this process; clients and workers are written out by hand, message by message.
+//! Rules that speak of hours are tested on the core with a clock of their own (`virtual_clock`). `docs/conformance.md` lists the
+//! rules and their tests; the module `conformance` compares the list with what is here.
+
+mod stand;
+
+mod actions;
+mod children;
+mod continue_as_new;
+mod episodes;
+mod signals;
+mod starts;
+mod status_codes;
+mod timers;
+mod transport;

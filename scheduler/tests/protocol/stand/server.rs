@@ -1,0 +1,85 @@
+//! The scheduler under test: the real one, in this process, reached over a socket.
+
+use std::path::Path;
+use std::time::Duration;
+
+use durawasm_scheduler::core::partition::Limits;
+use durawasm_scheduler::{Options, Scheduler, SchedulerError};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::{Channel, Endpoint};
+
+use super::{Client, soon};
+
+/// A running scheduler.
+pub(crate) struct Server {
+    endpoint: Endpoint,
+    channel: Channel,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Result<(), SchedulerError>>,
+}
+
+impl Server {
+    /// One that keeps everything in memory.
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// One that keeps its data in a folder.
+    pub(crate) async fn on_disk(folder: &Path) -> Self {
+        Self::with(|options| options.data = Some(folder.to_owned())).await
+    }
+
+    /// One with other options.
+    pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            data: None,
+            hubs: Vec::new(),
+            dev: false,
+            limits: Limits { activity_grace: Duration::from_millis(50), ..Limits::default() },
+            fail_after: None,
+        };
+        change(&mut options);
+        let scheduler = Scheduler::build(options).await.expect("the scheduler starts");
+        let endpoint = Endpoint::from_shared(format!("http://{}", scheduler.local_addr())).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(scheduler.run(async {
+            let _ = stopped.await;
+        }));
+        let channel = soon("a connection", endpoint.connect()).await.expect("the scheduler listens");
+        Self { endpoint, channel, stop: Some(stop), running }
+    }
+
+    /// Whoever calls without saying which hub.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.channel.clone())
+    }
+
+    /// Whoever calls for a hub.
+    pub(crate) fn hub(&self, name: &str) -> Client {
+        self.client().saying("taskhub", name)
+    }
+
+    /// A client on a connection of its own.
+    pub(crate) async fn another_connection(&self) -> Client {
+        Client::new(soon("a connection", self.endpoint.connect()).await.expect("the scheduler listens"))
+    }
+
+    /// The connection, for calls that no client would make.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Stops it in good order.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        soon("the scheduler's end", &mut self.running).await.expect("no panic").expect("no failure");
+    }
+
+    /// Waits until it has failed by itself.
+    pub(crate) async fn failed(mut self) -> SchedulerError {
+        let ended = soon("the scheduler's failure", &mut self.running).await.expect("no panic");
+        ended.expect_err("it fails")
+    }
+}
