@@ -20,13 +20,8 @@ pub(crate) type Rpc = TaskHubSidecarServiceClient<Channel>;
 
 /// A worker that is connected for as long as this lives.
 pub(crate) struct Worker {
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    /// Dropped, they are aborted.
+    _tasks: tokio::task::JoinSet<()>,
 }
 
 pub(crate) async fn connect(uri: &str) -> Result<Rpc> {
@@ -51,9 +46,10 @@ pub(crate) async fn work(
     let mut items = rpc.get_work_items(request).await?.into_inner();
     let (sender, receiver) = mpsc::channel::<pb::OrchestratorResponse>(2 * EPISODES as usize);
     let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
+    let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let (receiver, mut rpc) = (Arc::clone(&receiver), rpc.clone());
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             loop {
                 let Some(response) = receiver.lock().await.recv().await else { return };
                 if let Err(status) = rpc.complete_orchestrator_task(response).await {
@@ -62,7 +58,7 @@ pub(crate) async fn work(
             }
         });
     }
-    let task = tokio::spawn(async move {
+    tasks.spawn(async move {
         while let Ok(Some(item)) = items.message().await {
             let Some(Item::OrchestratorRequest(request)) = item.request else { continue };
             let response = pb::OrchestratorResponse {
@@ -76,7 +72,7 @@ pub(crate) async fn work(
             }
         }
     });
-    Ok(Worker { task })
+    Ok(Worker { _tasks: tasks })
 }
 
 pub(crate) fn action(id: i32, kind: Action) -> pb::OrchestratorAction {

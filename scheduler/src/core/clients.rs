@@ -112,7 +112,7 @@ impl Partition {
             open_children: 0,
             parked: None,
         };
-        let mut instance = Instance::new(record, Vec::new());
+        let mut instance = Box::new(Instance::new(record, Vec::new()));
         let event = events::event(events::NO_ACTION, now, EventType::ExecutionStarted(Box::new(started)));
         Self::push_inbox(&mut self.batch, &mut instance, event, None);
         if let Some(due) = scheduled {

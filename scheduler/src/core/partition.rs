@@ -101,7 +101,8 @@ impl Census {
 pub struct Partition {
     pub(super) identity: Identity,
     pub(super) limits: Limits,
-    pub(super) instances: HashMap<InstanceId, Instance>,
+    /// Boxed: the table has room for as many as there ever were at once.
+    pub(super) instances: HashMap<InstanceId, Box<Instance>>,
     pub(super) timers: Timers,
     pub(super) dispatcher: Dispatcher,
     /// Work that a worker gave back or lost, until it is queued again.
@@ -333,7 +334,7 @@ impl Partition {
 
     /// The instances in memory, in no order; and the timers. For the simulator, which compares them with what a recovery finds.
     pub fn contents(&self) -> (impl Iterator<Item = &Instance>, impl Iterator<Item = TimerRecord> + '_) {
-        (self.instances.values(), self.timers.iter())
+        (self.instances.values().map(Box::as_ref), self.timers.iter())
     }
 
     // ---- what the sibling modules share -------------------------------------------------------------------------------
@@ -356,12 +357,12 @@ impl Partition {
                 Err(why) => return Err(Refusal::Damaged(id.clone(), why)),
             }
         }
-        Ok(self.instances.get_mut(id))
+        Ok(self.instances.get_mut(id).map(Box::as_mut))
     }
 
     fn admit(&mut self, loaded: LoadedInstance) {
         let id = loaded.record.id.clone();
-        let mut instance = Instance::new(loaded.record, loaded.inbox);
+        let mut instance = Box::new(Instance::new(loaded.record, loaded.inbox));
         instance.derive_open(&loaded.history);
         if instance.record.parked.is_some() {
             self.parked.insert(id.clone());
@@ -423,6 +424,10 @@ impl Partition {
         record.inbox_next += 1;
         record.inbox_len += 1;
         batch.put_inbox(record.key, entry.clone());
+        if instance.inbox.capacity() == 0 {
+            // Most inboxes never hold more, and events are large.
+            instance.inbox.reserve_exact(1);
+        }
         instance.inbox.push_back(entry);
     }
 

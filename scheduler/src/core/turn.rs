@@ -221,7 +221,7 @@ impl Partition {
     }
 
     /// One transaction: new events and actions become history, and everything that follows from them.
-    fn commit_turn(&mut self, mut instance: Instance, episode: Episode, mut response: pb::OrchestratorResponse) {
+    fn commit_turn(&mut self, mut instance: Box<Instance>, episode: Episode, mut response: pb::OrchestratorResponse) {
         if let Some(failure) = self.impossible(&response) {
             let completion = pb::CompleteOrchestrationAction {
                 orchestration_status: pb::OrchestrationStatus::Failed.into(),
@@ -235,8 +235,12 @@ impl Partition {
         let consumed = consumed(&instance, &episode, response.num_events_processed);
         let mut history = vec![StoredEvent { event: events::orchestrator_started(episode.started_at), answers: None }];
         self.consume(&mut instance, consumed, &mut history);
-        let recurse =
-            history.iter().any(|e| matches!(&e.event.event_type, Some(EventType::ExecutionTerminated(t)) if t.recurse));
+        let terminations = history.iter().filter_map(|e| match &e.event.event_type {
+            Some(EventType::ExecutionTerminated(terminated)) => Some(terminated),
+            _ => None,
+        });
+        let recurse = terminations.clone().any(|terminated| terminated.recurse);
+        let asked_to_end = terminations.clone().next().map(|terminated| terminated.input.clone());
 
         let record = &mut instance.record;
         record.last_episode_at = episode.started_at;
@@ -252,7 +256,7 @@ impl Partition {
         self.parked.remove(&instance.record.id);
 
         let mut completion = None;
-        let continues = response.actions.iter().any(is_continue_as_new);
+        let mut continues = response.actions.iter().any(is_continue_as_new);
         for action in response.actions {
             let Some(kind) = action.orchestrator_action_type else { continue };
             if let Action::CompleteOrchestration(complete) = kind {
@@ -260,6 +264,13 @@ impl Partition {
             } else if !continues || outlives(&kind) {
                 self.act(&mut instance, &mut history, action.id, kind);
             }
+        }
+        if let Some(result) = asked_to_end.filter(|_| continues) {
+            // Code that continued as new before it got to the termination has not seen it. Its next generation would not either.
+            let terminated = pb::OrchestrationStatus::Terminated.into();
+            let complete = pb::CompleteOrchestrationAction { orchestration_status: terminated, result, ..Default::default() };
+            completion = completion.map(|(action_id, _)| (action_id, complete));
+            continues = false;
         }
         let id = instance.record.id.clone();
         match completion {
@@ -300,6 +311,10 @@ impl Partition {
             history.push(stored);
         }
         instance.record.inbox_len = instance.inbox.len() as u64;
+        if instance.inbox.is_empty() {
+            // It may rest for long.
+            instance.inbox = std::collections::VecDeque::new();
+        }
     }
 
     pub(super) fn append(&mut self, instance: &mut Instance, history: Vec<StoredEvent>) {

@@ -70,7 +70,7 @@ impl Partition {
                 Work::Episode(id) => Some(id),
                 Work::Activity(..) => None,
             })
-            .filter(|id| self.instances.get(*id).is_some_and(super::instance::Instance::is_terminating))
+            .filter(|id| self.instances.get(*id).is_some_and(|i| i.is_terminating()))
             .cloned()
             .collect();
         self.touched.extend(orphans);
@@ -284,7 +284,7 @@ impl Partition {
 
 /// Whether a place in a queue still stands for something that waits.
 fn is_current(
-    instances: &std::collections::HashMap<InstanceId, super::instance::Instance>,
+    instances: &std::collections::HashMap<InstanceId, Box<super::instance::Instance>>,
     work: &Work,
     ticket: Ticket,
 ) -> bool {
