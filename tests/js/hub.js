@@ -30,7 +30,7 @@ class Hub {
   /// An id that no other scenario uses.
   id(word = "") {
     this.made += 1;
-    return `js-${this.prefix}-${this.made}${word && `-${word}`}`;
+    return `js-${process.pid}-${this.prefix}-${this.made}${word && `-${word}`}`;
   }
 
   /// Starts a worker. It says what it runs, so that the hub may be mixed with other workers.

@@ -4,6 +4,7 @@
 //! as the default.
 
 pub mod cluster;
+pub mod command;
 pub mod process;
 pub mod sdk;
 

