@@ -39,7 +39,7 @@ impl Partition {
         {
             let status = existing.record.status;
             if !start.replaceable.as_ref().is_some_and(|r| r.contains(&status)) {
-                return Err(Refusal::AlreadyExists(start.instance, status.to_wire().as_str_name()));
+                return Err(Refusal::AlreadyExists(start.instance, status.word()));
             }
             self.replace(&start.instance);
         }

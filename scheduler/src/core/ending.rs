@@ -42,7 +42,7 @@ impl Partition {
             (Status::Completed, _) => Ok(result.clone()),
             (_, Some(failure)) => Err(failure.clone()),
             (_, None) => {
-                let word = status.to_wire().as_str_name().trim_start_matches("ORCHESTRATION_STATUS_").to_lowercase();
+                let word = status.word();
                 let text = format!("instance `{}` was {word}", instance.record.id);
                 Err(events::failure(if status == Status::Failed { "Failed" } else { "Terminated" }, text, false))
             }

@@ -47,6 +47,20 @@ impl Status {
         }
     }
 
+    /// In a word, for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Terminated => "terminated",
+            Self::Pending => "pending",
+            Self::Suspended => "suspended",
+        }
+    }
+
     /// From the wire. Continued-as-new is an event, never the status of an instance at rest: None.
     #[must_use]
     pub const fn from_wire(status: pb::OrchestrationStatus) -> Option<Self> {

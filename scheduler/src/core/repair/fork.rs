@@ -24,7 +24,7 @@ impl Partition {
         }
         let history = self.read_history(&fork.source, lookup)?;
         if let Some(existing) = self.find(&fork.instance, lookup)? {
-            let status = existing.record.status.to_wire().as_str_name();
+            let status = existing.record.status.word();
             return Err(Refusal::AlreadyExists(fork.instance, status).into());
         }
         let (cut, at) = cut(&fork.source, &history, fork.at, true)?;

@@ -21,7 +21,7 @@ impl Partition {
         let Some(instance) = self.find(id, lookup)? else { return Err(Refusal::NotFound(id.clone()).into()) };
         let status = instance.record.status;
         if new.is_none() && !status.is_terminal() {
-            let word = status.to_wire().as_str_name();
+            let word = status.word();
             let text = format!(
                 "instance `{id}` is {word}: only one that has ended can be restarted under its id; terminate it first, or \
                  restart it as a new instance"

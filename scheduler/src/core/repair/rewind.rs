@@ -32,7 +32,7 @@ impl Partition {
         let Some(instance) = self.find(id, lookup)? else { return Err(Refusal::NotFound(id.clone()).into()) };
         let status = instance.record.status;
         if status != Status::Failed {
-            let word = status.to_wire().as_str_name();
+            let word = status.word();
             let text = format!("instance `{id}` cannot be rewound: only a failed one can, and this one is {word}");
             return Err(Refusal::Precondition(text).into());
         }
