@@ -117,8 +117,10 @@ macro_rules! calls {
                 self
             }
 
-            /// Runs it and never looks at its result.
-            pub fn forget(self) {}
+            /// Runs it and never looks at how it ends. If it has a retry policy it is tried again for as long as the orchestration runs.
+            pub fn forget(self) {
+                self.0.op.detach();
+            }
         }
 
         impl<T: DeserializeOwned + 'static> $call<T> {

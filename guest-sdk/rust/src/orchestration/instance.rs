@@ -118,7 +118,8 @@ impl Instance {
         std::mem::take(&mut outbox.commands)
     }
 
-    /// Keeps the outcome for whoever waits. False if nobody does: a late resolution of a cancelled op.
+    /// Keeps the outcome for whoever waits. False if nobody does: the op was forgotten, or this is a late resolution of one that
+    /// was cancelled.
     pub(crate) fn resolve(&self, op: OpId, outcome: Outcome) -> bool {
         let mut waits = self.waits.borrow_mut();
         let Some(wait @ Wait::Pending(_)) = waits.get_mut(&op) else { return false };
@@ -143,6 +144,11 @@ impl Instance {
             // `Op` polls only until it is ready, and the table forgets an op only then or when its `Op` is dropped.
             None => unreachable!("op {op} was polled after its end"),
         }
+    }
+
+    /// Nobody will ever take the op's outcome, and the host goes on with it.
+    pub(crate) fn forget(&self, op: OpId) {
+        self.waits.borrow_mut().remove(&op);
     }
 
     /// Nobody waits for the op any more. The host needs to know only if its outcome is still to come.

@@ -56,6 +56,13 @@ impl Op {
         changed
     }
 
+    /// Lets it run without anybody who waits for it. It is not cancelled, since the host does not try again what is.
+    pub(crate) fn detach(mut self) {
+        if let State::Waiting(op, _) = std::mem::replace(&mut self.state, State::Ended) {
+            self.instance.forget(op);
+        }
+    }
+
     pub(crate) fn poll(&mut self, cx: &TaskContext<'_>) -> Poll<Result<Option<String>, Error>> {
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Waiting(op, position) => match self.instance.poll_op(op, cx.waker()) {

@@ -181,11 +181,15 @@ fn a_timeout_becomes_an_error_of_type_timed_out() {
 
 #[test]
 fn a_forgotten_call_is_issued_and_nobody_waits_for_it() {
-    let (_, commands) = start(|ctx| async move {
+    let (mut execution, commands) = start(|ctx| async move {
         ctx.start_child_named::<()>("ship", &1).id("shipment").forget();
-        Ok("1".to_owned())
+        ctx.call_named::<()>("log", &2).retry(Retry::default()).forget();
+        Ok(echo(&ctx, 3).await?.to_string())
     });
-    assert_eq!(short(&commands), ["+1 child ship shipment", "-1", "= 1"]);
+    // Not cancelled, so that the host tries again what fails.
+    assert_eq!(short(&commands), ["+1 child ship shipment", "+2 log 2", "+3 echo 3"]);
+    let (lost, late) = (failed(2, 1, Error::new("Lost", "")), resolved(1, 1, "null"));
+    assert_eq!(short(&execution.resume(vec![lost, late, resolved(3, 1, "1")])), ["= 1"]);
 }
 
 #[test]
