@@ -161,6 +161,7 @@ fn put(batch: &mut Batch, key: u64, number: u64) {
         parent: None,
         tags: Default::default(),
         trace: None,
+        caller_trace: None,
         history_len: history.len() as u64,
         history_bytes: 100,
         last_episode_at: at,

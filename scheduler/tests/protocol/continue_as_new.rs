@@ -224,6 +224,23 @@ async fn a_termination_that_arrives_meanwhile_ends_the_next_generation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_termination_that_a_turn_holds_ends_the_instance_though_its_code_continues_as_new() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut worker = Worker::connect(&client).await;
+    client.start("a", "o").await;
+    worker.episode_of("a").await.answer(vec![child(1, "kid", "K")]).await;
+    worker.episode_of("kid").await.answer(vec![timer(1, from_now(HOUR))]).await;
+    client.terminate("a", Some("stop"), true).await.unwrap();
+    // The Python SDK does this if an event of the same turn comes before the termination.
+    worker.episode_of("a").await.answer(vec![continue_as_new(2, "2")]).await;
+    let state = client.get("a").await;
+    assert_eq!((state.orchestration_status(), state.output.as_deref()), (Status::Terminated, Some("stop")));
+    let kid = worker.episode_of("kid").await;
+    assert_eq!(kid.new_events(), ["orchestratorStarted", "executionTerminated stop recurse"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_answer_does_not_reach_the_new_generation() {
     let server = Server::start().await;
     let client = server.client();
