@@ -10,6 +10,7 @@ mod licences;
 mod node;
 mod python;
 mod setup;
+mod soak;
 mod stage;
 mod test;
 mod workspace;
@@ -37,6 +38,8 @@ enum Task {
     Test(test::Arguments),
     /// Run the benchmarks.
     Bench(bench::Arguments),
+    /// Run for long what the tests run in short: the simulator, property tests, kills, and what scale needs.
+    Soak(soak::Arguments),
     /// Run what continuous integration runs.
     Ci(ci::Arguments),
 }
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Soak(arguments) => soak::run(&arguments),
         Task::Ci(arguments) => ci::run(&arguments),
     }
 }

@@ -1,0 +1,97 @@
+//! `cargo xtask soak`: the long runs. The tests have a short form of each.
+
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{command, python, setup, stage::Stages};
+
+/// How long to run what.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Arguments {
+    /// Seeds of the simulator.
+    #[arg(long, default_value_t = 200_000)]
+    seeds: u64,
+    /// The first of them. Left out: another one each time; it is printed.
+    #[arg(long)]
+    first_seed: Option<u64>,
+    /// How many times as many cases as in the tests the property tests try.
+    #[arg(long, default_value_t = 50)]
+    cases: u32,
+    /// How often the tests run that kill hosts and schedulers.
+    #[arg(long, default_value_t = 10)]
+    kills: u32,
+    /// Only this part: `simulation`, `properties`, `kills` or `scale`.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// The parts.
+const PARTS: [&str; 4] = ["simulation", "properties", "kills", "scale"];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(only) = &arguments.only {
+        anyhow::ensure!(PARTS.contains(&only.as_str()), "there is no part `{only}`; there are: {}", PARTS.join(", "));
+    }
+    let mut stages = Stages::default();
+    let outcome = soak(arguments, &mut stages);
+    stages.summarize();
+    outcome
+}
+
+fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
+    let wanted = |part: &str| arguments.only.as_deref().is_none_or(|only| only == part);
+    let random = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() << 20);
+    if wanted("simulation") {
+        let first = arguments.first_seed.unwrap_or(random);
+        eprintln!("simulator: seeds {first} to {}", first + arguments.seeds - 1);
+        stages.run("the simulator", || {
+            let mut command = tests("simulation");
+            command.env("DURAWASM_SIM_FIRST", first.to_string());
+            command.env("DURAWASM_SIM_SEEDS", arguments.seeds.to_string());
+            command::run(&mut command)
+        })?;
+    }
+    if wanted("properties") {
+        // Failing cases are printed, and kept beside the test, by the property tests themselves.
+        for target in ["store_model", "replay_properties", "programs"] {
+            stages.run(&format!("properties: {target}"), || {
+                let mut command = tests(target);
+                command.env("DURAWASM_PROPERTY_FACTOR", arguments.cases.to_string());
+                command::run(&mut command)
+            })?;
+        }
+    }
+    if !wanted("kills") && !wanted("scale") {
+        return Ok(());
+    }
+    let installation = setup::install(stages, true)?;
+    if wanted("kills") {
+        let python = stages.run("setting up the Python SDK", python::ensure)?;
+        for round in 1..=arguments.kills {
+            stages.run(&format!("kills, round {round} of {}", arguments.kills), || {
+                let mut command = tests("kills");
+                installation.announce(&mut command);
+                command::run(command.env("DURAWASM_PYTHON", &python))
+            })?;
+        }
+    }
+    if wanted("scale") {
+        stages.run("scale", || {
+            let mut command = command::cargo();
+            installation.announce(&mut command);
+            command.args(["run", "--release", "--package", "durawasm-benches", "--"]);
+            command::run(command.args(["children", "generations", "idle", "listing", "timers"]))
+        })?;
+    }
+    Ok(())
+}
+
+/// A test target, with what it prints. The whole workspace is built, as for the tests, so that nothing is built twice.
+fn tests(target: &str) -> Command {
+    let mut command = command::cargo();
+    command.args(["test", "--release", "--workspace", "--test", target, "--", "--nocapture"]);
+    command
+}
