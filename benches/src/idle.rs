@@ -9,6 +9,9 @@ use durawasm_tests::cluster::{Scheduler, SchedulerOptions};
 
 use crate::scripted;
 
+/// How many are started before it is waited for them.
+const STEP: usize = 1_000;
+
 pub(crate) async fn run(quick: bool) -> Result<()> {
     let count = if quick { 5_000 } else { 100_000 };
     let mut scheduler = Scheduler::start(SchedulerOptions::default()).await?;
@@ -29,7 +32,13 @@ pub(crate) async fn run(quick: bool) -> Result<()> {
     for (prefix, waits) in [("timer", "a timer"), ("event", "an event")] {
         let resident = scheduler.process.resident_bytes()?;
         let (begin, already) = (Instant::now(), begun.load(Ordering::Relaxed));
-        scripted::start_many(&scheduler.uri(), "waits", prefix, count).await?;
+        // Not all at once: what a backlog costs is another question.
+        for number in (0..count).step_by(STEP) {
+            scripted::start_many(&scheduler.uri(), "waits", &format!("{prefix}-{number}"), STEP).await?;
+            while begun.load(Ordering::Relaxed) - already < number + STEP {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
         while begun.load(Ordering::Relaxed) - already < count {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

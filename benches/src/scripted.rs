@@ -99,11 +99,11 @@ pub(crate) fn begins(request: &pb::OrchestratorRequest) -> bool {
 }
 
 /// Starts `count` instances, many at a time. The input tells them apart.
-pub(crate) async fn start_many(uri: &str, name: &'static str, prefix: &'static str, count: usize) -> Result<()> {
+pub(crate) async fn start_many(uri: &str, name: &'static str, prefix: &str, count: usize) -> Result<()> {
     let rpc = connect(uri).await?;
     let mut tasks = tokio::task::JoinSet::new();
     for lane in 0..128 {
-        let mut rpc = rpc.clone();
+        let (mut rpc, prefix) = (rpc.clone(), prefix.to_owned());
         tasks.spawn(async move {
             for number in (lane..count).step_by(128) {
                 let request = pb::CreateInstanceRequest {

@@ -114,7 +114,7 @@ fn check(program: &Program, choices: &[Vec<Choice>]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300 * ProptestConfig::default().cases / 256, ..ProptestConfig::default() })]
 
     #[test]
     fn a_program_does_what_the_model_predicts_live_and_after_eviction_at_any_point(

@@ -4,11 +4,13 @@
 
 mod support;
 
+use std::collections::HashSet;
+
 use durawasm_host::abi::RetryPolicy;
 use durawasm_host::orchestration::{Decision, Limits, Session};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::journal::{Choice, failure, live, program, same_after_eviction};
+use support::journal::{Choice, failure, go_on, live, program, same_after_eviction};
 use support::reactor::{Effect, Node, Plan, Reactor, Wait};
 
 const EVENTS: [&str; 3] = ["red", "Blue", "RED"];
@@ -41,6 +43,8 @@ fn effects() -> impl Strategy<Value = Vec<Effect>> {
             1 => any::<u32>().prop_map(Effect::Status),
             1 => Just(Effect::Send),
             1 => Just(Effect::Complete),
+            1 => Just(Effect::Fail),
+            1 => any::<bool>().prop_map(|keep_events| Effect::ContinueAsNew { keep_events }),
         ],
         0..4,
     )
@@ -72,13 +76,53 @@ fn session(plan: &Plan, batch: usize) -> Session<Reactor> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000 * ProptestConfig::default().cases / 256, ..ProptestConfig::default() })]
 
     #[test]
     fn a_session_evicted_at_any_point_does_what_a_warm_one_did(plan in plans(), choices in choices()) {
         let begin = |journal: &mut support::journal::Journal| journal.begin("plan", None, Vec::new());
         let (journal, episodes) = live(session(&plan, 512), begin, &choices, outcome, &EVENTS);
         same_after_eviction(|| session(&plan, 512), &journal, &episodes).unwrap();
+    }
+
+    #[test]
+    fn suspending_and_resuming_at_any_point_changes_nothing_but_the_time(plan in plans(), choices in choices()) {
+        let begin = |journal: &mut support::journal::Journal| {
+            journal.suspends = true;
+            journal.begin("plan", None, Vec::new())
+        };
+        let (journal, episodes) = live(session(&plan, 512), begin, &choices, outcome, &EVENTS);
+        same_after_eviction(|| session(&plan, 512), &journal, &episodes).unwrap();
+        same_after_eviction(|| session(&plan, 1), &journal, &episodes).unwrap();
+    }
+
+    #[test]
+    fn a_rewound_execution_goes_on_and_is_the_same_after_eviction_at_any_point(
+        plan in plans(),
+        before in choices(),
+        after in choices(),
+    ) {
+        let begin = |journal: &mut support::journal::Journal| {
+            journal.suspends = true;
+            journal.begin("plan", None, Vec::new())
+        };
+        let (mut journal, _) = live(session(&plan, 512), begin, &before, outcome, &EVENTS);
+        // Rewound twice: what was mended at the first time stays so, and more may fail then.
+        for round in 0..2 {
+            journal.rewind();
+            let recorded: HashSet<i32> = journal.past.iter().map(|event| event.id).filter(|id| *id > 0).collect();
+            let new = journal.episode(Vec::new());
+            let later = |decision: &Decision| if round == 0 { outcome(decision) } else { Ok(None) };
+            let (after, episodes) = go_on(session(&plan, 512), journal, new, &after, later, &EVENTS);
+            same_after_eviction(|| session(&plan, 512), &after, &episodes).unwrap();
+            same_after_eviction(|| session(&plan, 1), &after, &episodes).unwrap();
+            let emitted: Vec<i32> =
+                episodes.iter().flat_map(|episode| &episode.turn.actions).map(|action| action.id).collect();
+            let distinct: HashSet<i32> = emitted.iter().copied().collect();
+            prop_assert_eq!(distinct.len(), emitted.len(), "no id twice");
+            prop_assert!(distinct.is_disjoint(&recorded), "{:?} and {:?}", distinct, recorded);
+            journal = after;
+        }
     }
 
     #[test]

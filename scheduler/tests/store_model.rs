@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use store_world::World;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 24 * ProptestConfig::default().cases / 256, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn both_stores_hold_what_they_were_given(seed: u64, batches in 1usize..60, reopen_every in 1usize..30) {

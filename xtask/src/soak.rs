@@ -59,7 +59,8 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
         for target in ["store_model", "replay_properties", "programs"] {
             stages.run(&format!("properties: {target}"), || {
                 let mut command = tests(target);
-                command.env("DURAWASM_PROPERTY_FACTOR", arguments.cases.to_string());
+                // The tests take their share of this number, whose default is 256.
+                command.env("PROPTEST_CASES", (256 * arguments.cases).to_string());
                 command::run(&mut command)
             })?;
         }
