@@ -101,8 +101,8 @@ pub(crate) fn parked_code(parked: &Parked) -> Code {
         "divergence" => Code::ParkedDivergence,
         "deadline" => Code::ParkedDeadline,
         "payload" => Code::PayloadTooLarge,
-        // `history` and `unsupported`: what this host cannot run, as it cannot run what is over its limits.
-        "memory" | "fuel" | "stack" | "commands" | "history" | "unsupported" => Code::ParkedLimit,
+        "memory" | "stack" | "commands" => Code::ParkedLimit,
+        "history" | "unsupported" => Code::ParkedUnsupported,
         "no-version" => Code::ParkedVersion,
         _ => Code::ParkedContract,
     }
@@ -280,6 +280,33 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_reason_to_park_has_the_code_whose_page_explains_it() {
+        let parked = |reason: &str| Parked {
+            reason: reason.to_owned(),
+            message: String::new(),
+            component: String::new(),
+            advice: String::new(),
+            since: None,
+            attempts: 1,
+        };
+        for (reason, code) in [
+            ("divergence", Code::ParkedDivergence),
+            ("deadline", Code::ParkedDeadline),
+            ("memory", Code::ParkedLimit),
+            ("stack", Code::ParkedLimit),
+            ("commands", Code::ParkedLimit),
+            ("payload", Code::PayloadTooLarge),
+            ("no-version", Code::ParkedVersion),
+            ("contract", Code::ParkedContract),
+            ("replay-trap", Code::ParkedContract),
+            ("history", Code::ParkedUnsupported),
+            ("unsupported", Code::ParkedUnsupported),
+        ] {
+            assert_eq!(parked_code(&parked(reason)), code, "{reason}");
+        }
+    }
 
     #[test]
     fn numbers_are_grouped_and_nouns_agree() {

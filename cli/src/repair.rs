@@ -1,8 +1,8 @@
 //! What going back in a history undoes, for people to see before it is done: the plan of `reset` and `fork`.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
-use durawasm_client::{Call, HistoryEvent, Turns};
+use durawasm_client::{Call, EventKind, HistoryEvent, Turns};
 use durawasm_errors::{Code, CodedError};
 
 use crate::{
@@ -44,6 +44,8 @@ pub(crate) struct Rollback {
     at: u64,
     /// How many events are kept.
     kept: u64,
+    /// The calls that are given a result.
+    given: Vec<u64>,
 }
 
 impl Rollback {
@@ -63,8 +65,7 @@ impl Rollback {
             )
             .advise(format!("See what it waits for: {}", instance.command("status", ""))));
         }
-        let ended =
-            history.iter().any(|event| matches!(event.kind, durawasm_client::EventKind::ExecutionCompleted { .. }));
+        let ended = history.iter().any(|event| matches!(event.kind, EventKind::ExecutionCompleted { .. }));
         let at = match point {
             Point::Event(event) => event,
             Point::End if ended => {
@@ -82,7 +83,7 @@ impl Rollback {
                     .advise(format!("See them with their numbers: {}", instance.command("history", ""))));
             }
         };
-        Ok(Rollback { instance: instance.clone(), turns, at, kept })
+        Ok(Rollback { instance: instance.clone(), turns, at, kept, given: Vec::new() })
     }
 
     /// The event before which to go on.
@@ -96,13 +97,13 @@ impl Rollback {
     }
 
     /// What is undone, in a few words.
-    pub(crate) fn undone(&self) -> impl fmt::Display {
+    pub(crate) fn undone(&self) -> String {
         amount(self.turns.events() - self.kept, "event", "events")
     }
 
-    /// Refuses results for what is no open call.
-    pub(crate) fn check_results(&self, events: impl Iterator<Item = u64>) -> Result<(), CodedError> {
-        let mut given: Vec<&Call> = Vec::new();
+    /// Takes note of calls that are given a result, by their own event or that of an answer. Refuses what is no open call.
+    pub(crate) fn with_results(mut self, events: impl Iterator<Item = u64>) -> Result<Rollback, CodedError> {
+        let mut given = Vec::new();
         for event in events {
             let invalid = |why: String| {
                 Err(CodedError::new(Code::Usage, format!("event {event} can be given no result: {why}"))
@@ -123,54 +124,74 @@ impl Rollback {
                     "{name} has answered in the part that is kept; choose an earlier event for --at"
                 ));
             }
-            if given.contains(&call) {
-                return invalid(format!("{name} (event {}) has been given one", call.event));
+            if given.contains(&call.event) {
+                return invalid(format!("{name} (event {}) is given one already", call.event));
             }
-            given.push(call);
+            given.push(call.event);
         }
-        Ok(())
+        self.given = given;
+        Ok(self)
     }
 
     /// The plan, under what is done.
     pub(crate) fn text(&self, what: &str) -> String {
-        let Rollback { turns, at, kept, .. } = self;
-        let id = self.instance.shown();
-        let mut block = Block::new(format!("{what} of {}", styled(STRONG, id)));
+        let Rollback { turns, at, kept, given, .. } = self;
+        let mut block = Block::new(format!("{what} of {}", styled(STRONG, render::visible(self.instance.shown()))));
         let last = turns.events() - 1;
-        let in_turns = |first: usize, last: usize| {
-            if first == last { format!("turn {first}") } else { format!("turns {first} to {last}") }
-        };
-        match *kept {
-            0 => block.line("keeps", "nothing but its input: it begins anew"),
-            kept => {
-                let until = turns.turn_of(kept - 1).unwrap_or(1);
-                block.line("keeps", format!("{} ({})", span(0, kept - 1), in_turns(1, until)));
-            }
+        if let Some(before) = kept.checked_sub(1) {
+            let turns = span("turn", 1, turns.turn_of(before).unwrap_or(1) as u64);
+            block.line("keeps", format!("{} ({turns})", span("event", 0, before)));
+        } else {
+            block.line("keeps", "its input: it begins anew");
         }
         if *kept <= last {
-            let first = turns.turn_of(*kept).unwrap_or(1);
-            block.line("undoes", format!("{} ({})", span(*kept, last), in_turns(first, turns.count().max(first))));
+            let turn = |event| turns.turn_of(event).unwrap_or(1) as u64;
+            let turns = span("turn", turn(*kept), turn(last));
+            block.line("undoes", format!("{} ({turns})", span("event", *kept, last)));
         }
-        let again: Vec<&Call> = turns.repeated_from(*at).collect();
-        if !again.is_empty() {
-            let mut names: Vec<String> =
-                again.iter().take(CALLS_SHOWN).map(|call| format!("{} (event {})", call.name, call.event)).collect();
-            if let Some(more @ 1..) = again.len().checked_sub(CALLS_SHOWN) {
-                names.push(format!("{more} more"));
+        let (given, again): (Vec<&Call>, Vec<&Call>) = turns
+            .calls()
+            .iter()
+            .filter(|call| given.contains(&call.event) || turns.is_repeated_from(call, *at))
+            .partition(|call| given.contains(&call.event));
+        for (title, calls) in [("calls again", again), ("has results of", given)] {
+            if !calls.is_empty() {
+                block.line(title, names(&calls));
             }
-            block.line("calls again", render::visible(&names.join(", ")));
         }
         block.into_text()
     }
 }
 
-fn span(first: u64, last: u64) -> String {
-    if first == last { format!("event {first}") } else { format!("events {first} to {last}") }
+/// Calls with their events, the first few.
+fn names(calls: &[&Call]) -> String {
+    let named = |call: &&Call| format!("{} (event {})", call.name, call.event);
+    let mut names: Vec<String> = calls.iter().take(CALLS_SHOWN).map(named).collect();
+    if let Some(more @ 1..) = calls.len().checked_sub(CALLS_SHOWN) {
+        names.push(format!("{more} more"));
+    }
+    render::visible(&names.join(", "))
+}
+
+/// `turn 1`, `turns 1 and 2`, `turns 1 to 3`.
+fn span(what: &str, first: u64, last: u64) -> String {
+    match last.saturating_sub(first) {
+        0 => format!("{what} {first}"),
+        1 => format!("{what}s {first} and {last}"),
+        _ => format!("{what}s {first} to {last}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_read_well() {
+        assert_eq!(span("turn", 1, 1), "turn 1");
+        assert_eq!(span("turn", 1, 2), "turns 1 and 2");
+        assert_eq!(span("turn", 1, 3), "turns 1 to 3");
+    }
 
     #[test]
     fn a_point_is_a_number_or_the_end() {

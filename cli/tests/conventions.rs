@@ -122,6 +122,9 @@ fn a_scheduler_that_is_not_there_is_5() {
     let outcome = run(&["status", "x", "--scheduler", "http://127.0.0.1:9"]).expect(5, "DW0010");
     assert_eq!(outcome.out, "");
     run(&["status", "x", "--scheduler", "nonsense"]).expect(2, "DW0026");
+    for arguments in [["list"].as_slice(), &["query", "x", "y"], &["hub", "create", "x"], &["purge", "x", "--yes"]] {
+        run(&[arguments, ["--scheduler", "http://127.0.0.1:9"].as_slice()].concat()).expect(5, "DW0010");
+    }
 }
 
 #[test]
@@ -133,6 +136,59 @@ fn bad_input_is_refused_before_anything_is_sent() {
     with(&["start", "x", "--id", "@counter@a"]).expect(2, "DW0013");
     with(&["raise-event", "a", "go", "Tokyo"]).expect(2, "'\"Tokyo\"'");
     run(&["status", &"x".repeat(1025)]).expect(2, "1025");
+    with(&["purge", "@counter@a"]).expect(2, "DW0013");
+    with(&["purge"]).expect(2, "not said what to purge");
+    with(&["purge", "--status", "pending"]).expect(2, "cannot be purged");
+    with(&["list", "--status", "asleep"]).expect(2, "suspended");
+    with(&["list", "--created-before", "soon"]).expect(2, "7d");
+    with(&["list", "--ids", "--json"]).expect(2, "DW0026");
+    with(&["reset", "a", "--at", "x"]).expect(2, "DW0026");
+    with(&["fork", "a", "--at", "x"]).expect(2, "durawasm history");
+    with(&["fork", "a", "--at", "1", "--result", "1=x"]).expect(2, "DW0012");
+    with(&["fork", "a", "--at", "1", "--result", "1"]).expect(2, "EVENT=JSON");
+    with(&["fork", "a", "--at", "1", "--as", "@a@b"]).expect(2, "DW0013");
+    with(&["query", "a", "x", "{oops"]).expect(2, "DW0012");
+    with(&["hub", "create", ""]).expect(2, "DW0026");
+    run(&["hub"]).expect(2, "create");
+}
+
+#[test]
+fn what_cannot_be_undone_is_3_without_a_yes_before_anything_is_sent() {
+    let nowhere = ["--scheduler", "http://127.0.0.1:9"];
+    for arguments in [
+        ["terminate", "a"].as_slice(),
+        &["terminate", "a", "--force"],
+        &["restart", "a"],
+        &["hub", "delete", "blue"],
+        &["hub", "create", "blue", "--empty"],
+    ] {
+        let refused = run(&[arguments, nowhere.as_slice()].concat()).expect(3, "DW0033");
+        assert_eq!(refused.out, "");
+        let json = run(&[arguments, nowhere.as_slice(), ["--json"].as_slice()].concat()).expect(3, "");
+        assert_eq!(serde_json::from_str::<Value>(&json.err).unwrap()["error"]["code"], "DW0033");
+    }
+}
+
+#[test]
+fn each_command_that_changes_something_prints_one_document_for_programs() {
+    let scheduler = Scheduler::in_memory();
+    scheduler.run(&["start", "greet", "--id", "a"]).expect(0, "");
+    let document = |arguments: &[&str]| {
+        let said = scheduler.run(&[arguments, ["--json", "--yes"].as_slice()].concat()).expect(0, "");
+        assert_eq!(said.err, "", "programs get no notes");
+        said.json()
+    };
+    assert_eq!(document(&["pause", "a"])["paused"], true);
+    assert_eq!(document(&["resume", "a"])["id"], "a");
+    assert_eq!(document(&["terminate", "a", "--force"])["id"], "a");
+    assert_eq!(document(&["restart", "a"])["id"], "a");
+    assert_ne!(document(&["restart", "a", "--new-id"])["id"], "a");
+    assert_eq!(document(&["terminate", "a", "--force"])["id"], "a");
+    assert_eq!(document(&["purge", "a", "--dry-run"])["matching"], 1);
+    assert_eq!(document(&["purge", "--status", "ended"])["purged"], 1);
+    assert_eq!(document(&["list"])["name"], "greet");
+    assert_eq!(document(&["hub", "create", "blue"])["hub"], "blue");
+    assert_eq!(document(&["hub", "delete", "blue"])["hub"], "blue");
 }
 
 #[test]
@@ -170,6 +226,16 @@ fn what_is_not_there_is_4() {
         &["history", "nobody", "--follow"],
         &["raise-event", "nobody", "go"],
         &["terminate", "nobody", "--yes"],
+        &["terminate", "nobody", "--force", "--yes"],
+        &["pause", "nobody"],
+        &["resume", "nobody"],
+        &["rewind", "nobody"],
+        &["reset", "nobody", "--at", "0", "--yes"],
+        &["fork", "nobody", "--at", "0"],
+        &["query", "nobody", "total"],
+        &["restart", "nobody", "--yes"],
+        &["restart", "nobody", "--new-id"],
+        &["purge", "nobody", "--yes"],
     ] {
         let outcome = scheduler.run(arguments).expect(4, "DW0014");
         assert_eq!(outcome.out, "");
@@ -225,7 +291,7 @@ fn a_payload_over_the_limit_is_refused() {
     let file = folder.path().join("large.json");
     std::fs::write(&file, format!("\"{}\"", "x".repeat(2 << 20))).unwrap();
     let given = format!("@{}", file.display());
-    scheduler.run(&["start", "greet", "--id", "a", "--input", &given]).expect(2, "limit");
+    scheduler.run(&["start", "greet", "--id", "a", "--input", &given]).expect(2, "DW0020");
     scheduler.run(&["status", "a"]).expect(4, "DW0014");
 }
 

@@ -80,11 +80,15 @@ impl Turns {
         self.calls.iter().find(|call| call.event == event || call.answers.contains(&event))
     }
 
-    /// The calls that are made again if an instance goes on from before an event: they were made before the turn of that
+    /// All calls, in the order of their events.
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// Whether a call is made again if the instance goes on from before an event: it was made before the turn of that
     /// event, and not answered before the event itself. (Answers that came earlier in the same turn are kept.)
-    pub fn repeated_from(&self, event: u64) -> impl Iterator<Item = &Call> {
-        let kept = self.start_of(event).unwrap_or(event);
-        self.calls.iter().filter(move |call| call.event < kept && !call.is_answered_before(event))
+    pub fn is_repeated_from(&self, call: &Call, event: u64) -> bool {
+        call.event < self.start_of(event).unwrap_or(event) && !call.is_answered_before(event)
     }
 }
 
@@ -155,7 +159,10 @@ mod tests {
     #[test]
     fn calls_are_repeated_unless_they_were_answered_before_the_event() {
         let turns = three_turns();
-        let repeated = |event| turns.repeated_from(event).map(|call| call.event).collect::<Vec<_>>();
+        let repeated = |event| {
+            let calls = turns.calls().iter().filter(|call| turns.is_repeated_from(call, event));
+            calls.map(|call| call.event).collect::<Vec<_>>()
+        };
         assert_eq!(repeated(3), Vec::<u64>::new());
         assert_eq!(repeated(5), [2, 3]);
         // The answer at 5 came before the event, in the same turn.

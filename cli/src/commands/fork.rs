@@ -50,8 +50,8 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     let client = arguments.instance.connection.connect().await?;
     let source = client.get(&id, false).await?.ok_or_else(|| arguments.instance.not_found())?;
     let recorded = client.history(&id).await?.recorded().await?;
-    let rollback = Rollback::plan(&arguments.instance, &recorded.events(), arguments.at)?;
-    rollback.check_results(results.keys().copied())?;
+    let rollback =
+        Rollback::plan(&arguments.instance, &recorded.events(), arguments.at)?.with_results(results.keys().copied())?;
     console.note(rollback.text("fork"));
     let version = match &arguments.component {
         Some(file) => Some(fitting(&arguments, file.clone(), &source, recorded, rollback.kept(), console).await?),

@@ -19,17 +19,24 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     let id = arguments.instance.id()?;
     let connection = &arguments.instance.connection;
     let client = connection.connect().await?;
-    console.note(render::event_header());
     if arguments.follow {
+        console.note(render::event_header());
         // How it ended is the last event; the command has done what it was asked for either way.
         outcome::follow(&client, &id, None, console).await?;
     } else {
         let mut history = client.history(&id).await?;
         let mut narrator = Narrator::default();
+        let mut begun = false;
         while let Some(events) = history.next().await? {
             for event in &events {
+                if !std::mem::replace(&mut begun, true) {
+                    console.note(render::event_header());
+                }
                 console.data(event, || render::event_line(event, &mut narrator));
             }
+        }
+        if !begun {
+            console.note(format_args!("{id} has not begun yet: nothing has happened to it"));
         }
     }
     console.next_step("See where it stands", arguments.instance.command("status", ""));

@@ -11,7 +11,7 @@ use crate::{
     arguments::ConnectionArguments,
     console::{Console, DIM, styled},
     moment,
-    render::{self, visible},
+    render::{self, amount, visible},
     status::StatusWord,
 };
 
@@ -76,9 +76,8 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     }
     match (shown, more) {
         (0, _) => console.note("there is no such instance"),
-        (_, true) => console.note(format_args!("and there are more: this is the beginning, as --limit says")),
-        (1, false) => console.note("1 instance"),
-        (_, false) => console.note(format_args!("{shown} instances")),
+        (_, true) => console.note(format_args!("the first {}; there are more", amount(shown, "instance", "instances"))),
+        (_, false) => console.note(amount(shown, "instance", "instances")),
     }
     if shown > 0 {
         let place = arguments.connection.repeated();

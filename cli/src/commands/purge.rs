@@ -169,7 +169,8 @@ async fn count(client: &Client, filter: &PurgeFilter, limit: u64) -> Result<u64,
 }
 
 fn plan(count: u64, console: &Console) {
-    console.data(&serde_json::json!({ "matching": count }), || count.to_string());
-    let would = if count == 1 { "instance would be purged" } else { "instances would be purged" };
-    console.note(format_args!("{would}; nothing was done"));
+    console.data(&serde_json::json!({ "matching": count }), || {
+        format!("{} would be purged", amount(count, "instance", "instances"))
+    });
+    console.note("nothing was done");
 }

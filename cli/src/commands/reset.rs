@@ -27,7 +27,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     let history = client.history(&id).await?.all().await?;
     let rollback = Rollback::plan(&arguments.instance, &history, Point::Event(arguments.at))?;
     console.note(rollback.text("reset"));
-    console.confirm(&format!("this undoes {} of the instance `{id}`", rollback.undone()))?;
+    console.confirm(&format!("this discards {} of the history of `{id}`", rollback.undone()))?;
     let kept = client.reset(&id, arguments.at, arguments.reason.as_deref()).await?;
     if console.is_json() {
         console.data(&serde_json::json!({ "id": id, "keptEvents": kept }), String::new);
