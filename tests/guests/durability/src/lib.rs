@@ -1,5 +1,7 @@
 //! What end-to-end tests need: orchestrators that wait for each kind of thing, fail in each way, and count.
 
+mod features;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -328,6 +330,13 @@ durawasm_guest::component!(
     started_with,
     send,
     queried,
+    features::carry,
+    features::first_child,
+    features::first_of_four,
+    features::background,
+    features::trips,
+    features::child_retries,
+    features::tagged_child,
     slowly,
     block,
     nothing,

@@ -1,0 +1,119 @@
+//! What the Rust SDK promises to orchestrators, on the real program: races, background work, generations, children, queries.
+
+use anyhow::{Context as _, Result, ensure};
+use durawasm_client::{EventKind, HistoryEvent, InstanceId, Payload, Status};
+use durawasm_tests::cluster::{World, components, eventually};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+async fn world() -> Result<(World, TempDir)> {
+    let folder = components(&["test_durability.wasm"])?;
+    Ok((World::start(folder.path()).await?, folder))
+}
+
+async fn history(world: &World, id: &InstanceId) -> Result<Vec<HistoryEvent>> {
+    Ok(world.client.history(id).await?.all().await?)
+}
+
+async fn raise(world: &World, id: &InstanceId, event: &str, payload: &str) -> Result<()> {
+    Ok(world.client.raise_event(id, event, Some(Payload::from_text(payload))).await?)
+}
+
+/// Waits until so many events of an instance's history are of a kind.
+async fn events(world: &World, id: &InstanceId, count: usize, kind: fn(&EventKind) -> bool) -> Result<()> {
+    eventually(&format!("{count} such events of {id}"), async || {
+        let events = history(world, id).await?;
+        Ok((events.iter().filter(|event| kind(&event.kind)).count() >= count).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn events_that_nobody_waited_for_go_over_to_the_next_generation_or_not_as_the_code_says() -> Result<()> {
+    let (world, _folder) = world().await?;
+    for (keep, carried) in [(true, "[1,2]"), (false, "[]")] {
+        let id = world.begin(&format!("keep-{keep}"), "carry", Some(&json!({ "keep": keep }).to_string())).await?;
+        for (event, payload) in [("item", "1"), ("Item", "2"), ("go", "null")] {
+            raise(&world, &id, event, payload).await?;
+        }
+        assert_eq!(world.output(&id).await?, carried, "keep: {keep}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_losers_of_a_race_end_without_being_noticed() -> Result<()> {
+    let (mut world, _folder) = world().await?;
+    let id = world.begin("children", "first_child", Some("[900,10,600]")).await?;
+    events(&world, &id, 3, |kind| matches!(kind, EventKind::SubOrchestrationInstanceCompleted { .. })).await?;
+    raise(&world, &id, "end", "null").await?;
+    assert_eq!(world.output(&id).await?, "1");
+
+    let id = world.begin("event-first", "first_of_four", Some("60000")).await?;
+    raise(&world, &id, "number", "1").await?;
+    raise(&world, &id, "number", "2").await?;
+    assert_eq!(world.output(&id).await?, r#""event 1, then 2""#);
+
+    let id = world.begin("timer-first", "first_of_four", Some("20")).await?;
+    events(&world, &id, 1, |kind| matches!(kind, EventKind::TimerFired { .. })).await?;
+    // What lost before the crash has lost after it.
+    world.crash_and_restart_host().await?;
+    raise(&world, &id, "number", "3").await?;
+    assert_eq!(world.output(&id).await?, r#""timer, then 3""#);
+    Ok(())
+}
+
+#[tokio::test]
+async fn background_work_runs_and_is_tried_again_though_nobody_waits_for_it() -> Result<()> {
+    let (world, _folder) = world().await?;
+    let id = world.begin("busy", "background", None).await?;
+    events(&world, &id, 3, |kind| matches!(kind, EventKind::TaskFailed { .. })).await?;
+    raise(&world, &id, "end", "null").await?;
+    assert_eq!(world.output(&id).await?, "null", "the failures are nobody's business");
+    let slept: u64 = world.output(&InstanceId::new("busy-child")?).await?.parse()?;
+    ensure!(slept >= 50, "{slept}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_child_is_tried_again_under_its_id_by_a_policy_or_a_predicate() -> Result<()> {
+    let (world, _folder) = world().await?;
+    for predicate in ["false", "true"] {
+        let id = world.begin(&format!("retries-{predicate}"), "child_retries", Some(predicate)).await?;
+        assert_eq!(world.output(&id).await?, r#""Tripped""#);
+        let children: Vec<String> = history(&world, &id)
+            .await?
+            .into_iter()
+            .filter_map(|event| match event.kind {
+                EventKind::SubOrchestrationInstanceCreated { instance_id, .. } => Some(instance_id.to_string()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(children, vec![format!("retries-{predicate}-child"); 3]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_child_sees_its_id_its_tags_its_input_and_its_parent() -> Result<()> {
+    let (world, _folder) = world().await?;
+    let seen: Value = serde_json::from_str(&world.run("tagger", "tagged_child", None).await?)?;
+    assert_eq!((&seen["id"], &seen["parent"], &seen["input"]), (&json!("tagger-child"), &json!("tagger"), &json!(7)));
+    assert_eq!(seen["tags"], json!([["colour", "red"], ["shape", "round"]]));
+    let child = world.client.get(&InstanceId::new("tagger-child")?, false).await?.context("the child")?;
+    assert_eq!(child.tags.get("shape").map(String::as_str), Some("round"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_orchestrator_that_answers_queries_runs_like_any_other() -> Result<()> {
+    let (mut world, _folder) = world().await?;
+    let id = world.begin("queried", "queried", Some("3")).await?;
+    raise(&world, &id, "add", "3").await?;
+    world.crash_and_restart_host().await?;
+    raise(&world, &id, "add", "4").await?;
+    raise(&world, &id, "add", "5").await?;
+    assert_eq!(world.output(&id).await?, "12");
+    assert_eq!(world.ended(&id).await?.status, Status::Completed);
+    Ok(())
+}
