@@ -13,7 +13,8 @@ use durawasm_scheduler::core::record::{
 };
 use durawasm_scheduler::core::time::Timestamp;
 use durawasm_scheduler::store::sqlite::{SqliteOptions, SqliteStore};
-use durawasm_scheduler::store::{Store, StoreError};
+use durawasm_scheduler::store::{InstanceFilter, InstanceOrder, PageSize, Store, StoreError};
+use rusqlite::{Connection, OpenFlags};
 
 fn golden(format: i64) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/store_golden/format-{format}.db"))
@@ -132,21 +133,124 @@ fn check(store: &SqliteStore) {
     assert_eq!(view.started, Some(executed()[1].clone()));
 }
 
-#[test]
-fn files_of_format_1_are_read() {
+/// A child that has failed, with what format 2 added: the trace of whoever started it.
+fn failed_child() -> InstanceRecord {
+    let parent = ParentLink { instance: running().id, ..running().parent.expect("it has one") };
+    let trace = pb::TraceContext {
+        trace_parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
+        ..Default::default()
+    };
+    InstanceRecord {
+        key: InstanceKey((1 << 32) + 3),
+        id: InstanceId::trusted("order 'one':0001"),
+        run: RunId((1 << 32) + 4),
+        status: Status::Failed,
+        completed_at: Some(Timestamp::from_micros(5_000_000)),
+        parent: Some(parent),
+        caller_trace: Some(trace.into()),
+        history_len: 2,
+        inbox_len: 0,
+        open_activities: 0,
+        parked: None,
+        ..running()
+    }
+}
+
+fn failed() -> Vec<StoredEvent> {
+    let failed = pb::ExecutionCompletedEvent {
+        orchestration_status: pb::OrchestrationStatus::Failed.into(),
+        failure_details: Some(pb::TaskFailureDetails { error_type: "Declined".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    vec![executed()[1].clone(), event(5_000_000, EventType::ExecutionCompleted(failed), None)]
+}
+
+fn check_listings(store: &SqliteStore, expected: &[InstanceRecord]) {
+    let size = PageSize { instances: 10, bytes: usize::MAX, inputs: true };
+    let all = store.list(&InstanceFilter::default(), InstanceOrder::Created, None, size).expect("they are listed");
+    assert_eq!(all.instances.iter().map(|view| view.record.clone()).collect::<Vec<_>>(), expected);
+    for record in expected {
+        let parent = &record.parent.as_ref().expect("all have one").instance;
+        let children = store.children(parent, None, 10).expect("they are found");
+        assert_eq!(children.iter().collect::<Vec<_>>(), [&record.id]);
+    }
+}
+
+/// A copy of a golden file, in a folder of its own.
+fn copy_of(format: i64) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("hub.db");
-    fs::copy(golden(1), &path).expect("it is copied");
+    fs::copy(golden(format), &path).expect("it is copied");
+    (folder, path)
+}
+
+/// Tables and indexes, as a file describes them, with the columns of each.
+fn schema(path: &Path) -> Vec<(String, Vec<String>)> {
+    let file = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("any SQLite tool reads it");
+    let all = |sql: &str| -> Vec<String> {
+        let mut statement = file.prepare(sql).expect("it is understood");
+        let texts = statement.query_map([], |row| row.get(0)).expect("it is read");
+        texts.collect::<Result<_, _>>().expect("all are texts")
+    };
+    let columns = |name: &String| {
+        all(&format!("SELECT concat_ws(' ', name, type, \"notnull\", dflt_value, pk) FROM pragma_table_info('{name}')"))
+            .into_iter()
+            .chain(all(&format!(
+                "SELECT sql FROM sqlite_schema WHERE name = '{name}' AND type = 'index' AND sql IS NOT NULL"
+            )))
+            .collect()
+    };
+    let names = all("SELECT name FROM sqlite_schema ORDER BY name");
+    names.into_iter().map(|name| (name.clone(), columns(&name))).collect()
+}
+
+#[test]
+fn files_of_format_1_are_brought_to_format_2() {
+    let (folder, path) = copy_of(1);
+    for _ in 0..2 {
+        let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
+        check(&store);
+        check_listings(&store, &[running()]);
+    }
+    let new = folder.path().join("new.db");
+    drop(SqliteStore::create(&new, SqliteOptions::default()).expect("it is made"));
+    assert_eq!(schema(&path), schema(&new));
+}
+
+#[test]
+fn files_of_format_2_are_read() {
+    let (_folder, path) = copy_of(2);
     let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
     check(&store);
-    drop(store);
-    check(&SqliteStore::open(&path, SqliteOptions::default()).expect("it opens again"));
+    check_listings(&store, &[running(), failed_child()]);
+    let view = store.view(&failed_child().id, true).expect("it can be viewed").expect("it is there");
+    assert_eq!((view.started, view.completed), (Some(failed()[0].clone()), Some(failed()[1].clone())));
+}
+
+#[test]
+fn a_file_of_an_older_format_with_a_damaged_row_is_refused_and_stays_as_it_is() {
+    let (folder, path) = copy_of(1);
+    // Makes the store's file access known to SQLite.
+    drop(SqliteStore::create(&folder.path().join("other.db"), SqliteOptions::default()).expect("it is made"));
+    let file = Connection::open_with_flags_and_vfs(&path, OpenFlags::default(), c"durawasm").expect("it opens");
+    file.execute("UPDATE instances SET record = x'0123456789'", []).expect("it is written");
+    file.close().expect("it closes");
+    let before = schema(&path);
+
+    let error = SqliteStore::open(&path, SqliteOptions::default()).expect_err("it is refused");
+    let text = error.to_string();
+    assert!(matches!(error, StoreError::Corrupt(_)), "{text}");
+    assert!(text.contains("cannot be brought there from format 1"), "{text}");
+    assert!(text.contains("the row of instance 4294967297") && text.contains("hub.db"), "{text}");
+    assert_eq!(schema(&path), before);
+    let again = SqliteStore::open(&path, SqliteOptions::default()).expect_err("it is still of format 1");
+    assert_eq!(again.to_string(), text);
 }
 
 #[test]
 #[ignore = "writes the golden file of the format; run it once, when a format is new, and never for a released one"]
 fn write_the_golden_file() {
-    let path = golden(1);
+    let path = golden(2);
     let store = SqliteStore::create(&path, SqliteOptions::default()).expect("it is made");
     let mut batch = Batch::default();
     batch.put_instance(&running());
@@ -154,6 +258,8 @@ fn write_the_golden_file() {
     batch.put_timer(timer());
     batch.append(running().run, 0, executed()[..3].to_vec());
     batch.append(running().run, 3, executed()[3..].to_vec());
+    batch.put_instance(&failed_child());
+    batch.append(failed_child().run, 0, failed());
     store.commit(&batch).expect("it is taken");
     check(&store);
     drop(store);
@@ -166,8 +272,7 @@ fn a_file_of_a_newer_format_is_refused_and_left_alone() {
     let path = folder.path().join("hub.db");
     drop(SqliteStore::create(&path, SqliteOptions::default()).expect("it is made"));
     // Through the store's own file access, so that the page gets its checksum.
-    let flags = rusqlite::OpenFlags::default();
-    let newer = rusqlite::Connection::open_with_flags_and_vfs(&path, flags, c"durawasm").expect("it opens");
+    let newer = Connection::open_with_flags_and_vfs(&path, OpenFlags::default(), c"durawasm").expect("it opens");
     newer.pragma_update(None, "user_version", 99).expect("it is set");
     newer.close().expect("it closes");
     let before = fs::read(&path).expect("it is read");
@@ -179,12 +284,10 @@ fn a_file_of_a_newer_format_is_refused_and_left_alone() {
 
 #[test]
 fn what_another_tool_writes_into_the_file_is_found() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("hub.db");
-    fs::copy(golden(1), &path).expect("it is copied");
-    let tool = rusqlite::Connection::open(&path).expect("any SQLite tool reads it");
+    let (_folder, path) = copy_of(2);
+    let tool = Connection::open(&path).expect("any SQLite tool reads it");
     let count: i64 = tool.query_row("SELECT count(*) FROM history", [], |row| row.get(0)).expect("it is read");
-    assert_eq!(count, 2);
+    assert_eq!(count, 3);
     tool.execute("UPDATE instances SET status = 1", []).expect("it is written");
     tool.close().expect("it closes");
     let store = SqliteStore::open(&path, SqliteOptions::default());

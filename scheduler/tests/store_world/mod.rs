@@ -75,6 +75,15 @@ impl World {
         batch
     }
 
+    /// A batch that leaves nothing.
+    pub fn purge_all(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        while !self.instances.is_empty() {
+            self.purge(&mut batch);
+        }
+        batch
+    }
+
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next

@@ -69,3 +69,33 @@ fn to_format_2(transaction: &Transaction<'_>) -> Result<(), Failure> {
     transaction.execute_batch(schema::LISTINGS)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::OpenFlags;
+
+    use super::*;
+    use crate::store::sqlite::{SqliteOptions, SqliteStore, pages};
+
+    #[test]
+    fn on_a_full_disk_a_file_keeps_its_format_and_the_next_opening_tries_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hub.db");
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store_golden/format-1.db");
+        std::fs::copy(golden, &path).expect("it is copied");
+        pages::register().expect("SQLite starts");
+        let mut file = Connection::open_with_flags_and_vfs(&path, OpenFlags::default(), pages::VFS).expect("it opens");
+        let pages: i64 = file.pragma_query_value(None, "page_count", |row| row.get(0)).expect("it is read");
+        file.pragma_update(None, "max_page_count", pages).expect("SQLite takes it");
+
+        let error = migrate(&mut file, &path, 1).expect_err("there is no room").to_string();
+        assert!(
+            error.contains("from format 1, nothing of it was changed") && error.contains("the disk is full"),
+            "{error}"
+        );
+        let format: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0)).expect("it is read");
+        assert_eq!(format, 1);
+        file.close().expect("it closes");
+        SqliteStore::open(&path, SqliteOptions::default()).expect("it opens now that there is room");
+    }
+}
