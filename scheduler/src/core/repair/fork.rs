@@ -10,6 +10,7 @@ use super::super::ids::{InstanceId, Position};
 use super::super::message::{ForkRequest, Refusal, Reply, StartRequest};
 use super::super::partition::{Lookup, Partition};
 use super::super::record::StoredEvent;
+use super::super::time::Timestamp;
 use super::super::{events, rewrite};
 use super::{Stop, beginning, cut, open_children};
 
@@ -28,7 +29,7 @@ impl Partition {
             return Err(Refusal::AlreadyExists(fork.instance, status).into());
         }
         let (cut, at) = cut(&fork.source, &history, fork.at, true)?;
-        let results = substitutes(&fork.source, &history, cut, fork.results)?;
+        let results = substitutes(&fork.source, &history, cut, fork.results, self.now)?;
         let Some(source) = self.instances.get(&fork.source) else {
             return Err(Refusal::NotFound(fork.source).into());
         };
@@ -86,6 +87,7 @@ fn substitutes(
     history: &[StoredEvent],
     cut: usize,
     results: Vec<(Position, Option<String>)>,
+    now: Timestamp,
 ) -> Result<BTreeMap<Position, StoredEvent>, Refusal> {
     let mut given = BTreeMap::new();
     for (event, result) in results {
@@ -103,7 +105,7 @@ fn substitutes(
                 "the part of the history that is kept has its answer: choose an earlier event to fork at",
             ));
         }
-        let (task_scheduled_id, at) = (call.event.event_id, call.event.timestamp);
+        let task_scheduled_id = call.event.event_id;
         let event_type = match &call.event.event_type {
             Some(EventType::TaskScheduled(_)) => {
                 EventType::TaskCompleted(pb::TaskCompletedEvent { task_scheduled_id, result })
@@ -116,7 +118,7 @@ fn substitutes(
             }
             _ => return Err(invalid("it is neither the call of an activity or a child nor the answer to one")),
         };
-        let event = pb::HistoryEvent { event_id: events::NO_ACTION, timestamp: at, event_type: Some(event_type) };
+        let event = events::event(events::NO_ACTION, now, event_type);
         given.insert(position, StoredEvent { event, answers: Some(position) });
     }
     Ok(given)
