@@ -59,11 +59,13 @@ impl Partition {
         self.timers.remove_run(old.record.run);
         self.batch.drop_instance(old.record.key, old.record.run);
         self.parked.remove(id);
+        self.gone.insert(id.clone(), self.batch_seq);
         self.effect(self.batch_seq, Effect::Changed(id.clone(), Change::Over));
     }
 
     /// Makes a new instance. Nothing of that id is there.
     pub(super) fn create(&mut self, start: StartRequest, parent: Option<ParentLink>) {
+        self.gone.remove(&start.instance);
         let key = self.new_key();
         let (run, mut execution) = self.new_run();
         if let Some(chosen) = start.execution.as_deref().filter(|e| !e.is_empty()) {

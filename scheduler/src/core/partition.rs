@@ -128,6 +128,8 @@ pub struct Partition {
     attempts: u64,
     delays: Ticket,
     stamps: u64,
+    /// Instances that were taken away by a batch that is not on disk yet: the store still shows them.
+    pub(super) gone: HashMap<InstanceId, BatchSeq>,
     /// Ended instances, to be let go when their last batch is on disk.
     ended: VecDeque<(BatchSeq, InstanceId, u64)>,
     /// Idle instances in the order of their last use.
@@ -166,6 +168,7 @@ impl Partition {
             attempts: 0,
             delays: 0,
             stamps: 0,
+            gone: HashMap::new(),
             ended: VecDeque::new(),
             idle: VecDeque::new(),
             committed: BatchSeq(0),
@@ -289,6 +292,7 @@ impl Partition {
     /// All batches up to this one are on disk: memory that the store can give back may go.
     pub fn committed(&mut self, seq: BatchSeq) {
         self.committed = seq;
+        self.gone.retain(|_, batch| *batch > seq);
         while let Some((batch, id, stamp)) = self.ended.front() {
             if *batch > seq {
                 break;
@@ -351,6 +355,9 @@ impl Partition {
     /// An instance, from memory or from the store.
     pub(super) fn find(&mut self, id: &InstanceId, lookup: &dyn Lookup) -> Result<Option<&mut Instance>, Refusal> {
         if !self.instances.contains_key(id) {
+            if self.gone.contains_key(id) {
+                return Ok(None);
+            }
             match lookup.load(id) {
                 Ok(None) => return Ok(None),
                 Ok(Some(loaded)) => self.admit(loaded),
