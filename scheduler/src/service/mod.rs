@@ -15,6 +15,7 @@ use workers::Caller;
 
 mod clients;
 mod convert;
+mod deadline;
 mod durawasm;
 mod listings;
 mod repair;
@@ -89,14 +90,20 @@ impl TaskHubSidecarService for Service {
         &self,
         request: Request<pb::GetInstanceRequest>,
     ) -> Answer<pb::GetInstanceResponse> {
-        hub_call!(self, request, |hub, message| clients::wait_for_start(&hub, &message).await?)
+        let deadline = deadline::of(request.metadata());
+        hub_call!(self, request, |hub, message| {
+            deadline::keep(deadline, clients::wait_for_start(&hub, &message)).await?
+        })
     }
 
     async fn wait_for_instance_completion(
         &self,
         request: Request<pb::GetInstanceRequest>,
     ) -> Answer<pb::GetInstanceResponse> {
-        hub_call!(self, request, |hub, message| clients::wait_for_completion(&hub, &message).await?)
+        let deadline = deadline::of(request.metadata());
+        hub_call!(self, request, |hub, message| {
+            deadline::keep(deadline, clients::wait_for_completion(&hub, &message)).await?
+        })
     }
 
     async fn raise_event(&self, request: Request<pb::RaiseEventRequest>) -> Answer<pb::RaiseEventResponse> {
