@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use durawasm_scheduler::core::partition::Limits;
+use durawasm_scheduler::store::StoreError;
 use durawasm_scheduler::{Options, Scheduler, SchedulerError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -41,7 +42,7 @@ impl Server {
             fail_after: None,
         };
         change(&mut options);
-        let scheduler = Scheduler::build(options).await.expect("the scheduler starts");
+        let scheduler = soon("the data folder", build(options)).await;
         let endpoint = Endpoint::from_shared(format!("http://{}", scheduler.local_addr())).unwrap();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(scheduler.run(async {
@@ -66,6 +67,11 @@ impl Server {
         Client::new(soon("a connection", self.endpoint.connect()).await.expect("the scheduler listens"))
     }
 
+    /// Where it listens: host and port.
+    pub(crate) fn address(&self) -> String {
+        self.endpoint.uri().authority().expect("a host and a port").to_string()
+    }
+
     /// The connection, for calls that no client would make.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
@@ -81,5 +87,16 @@ impl Server {
     pub(crate) async fn failed(mut self) -> SchedulerError {
         let ended = soon("the scheduler's failure", &mut self.running).await.expect("no panic");
         ended.expect_err("it fails")
+    }
+}
+
+/// Opens the stores. The folder may be in the hands of a server that has just ended: in one process its last thread is a moment late.
+async fn build(options: Options) -> Scheduler {
+    loop {
+        match Scheduler::build(options.clone()).await {
+            Ok(scheduler) => return scheduler,
+            Err(SchedulerError::Store(StoreError::Locked(_))) => tokio::time::sleep(Duration::from_millis(2)).await,
+            Err(error) => panic!("the scheduler does not start: {error}"),
+        }
     }
 }

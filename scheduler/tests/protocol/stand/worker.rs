@@ -74,13 +74,16 @@ impl Worker {
         if let Some(episode) = self.episodes.pop_front() {
             return episode;
         }
-        loop {
-            match self.item("an episode").await {
-                Item::Episode(episode) => return episode,
-                Item::Call(call) => self.calls.push_back(call),
-                Item::Ping(_) => {}
+        let next = async {
+            loop {
+                match self.item().await {
+                    Item::Episode(episode) => return episode,
+                    Item::Call(call) => self.calls.push_back(call),
+                    Item::Ping(_) => {}
+                }
             }
-        }
+        };
+        soon("an episode", next).await
     }
 
     /// The next episode, which must be of that instance.
@@ -95,17 +98,20 @@ impl Worker {
         if let Some(call) = self.calls.pop_front() {
             return call;
         }
-        loop {
-            match self.item("an activity").await {
-                Item::Call(call) => return call,
-                Item::Episode(episode) => self.episodes.push_back(episode),
-                Item::Ping(_) => {}
+        let next = async {
+            loop {
+                match self.item().await {
+                    Item::Call(call) => return call,
+                    Item::Episode(episode) => self.episodes.push_back(episode),
+                    Item::Ping(_) => {}
+                }
             }
-        }
+        };
+        soon("an activity", next).await
     }
 
-    async fn item(&mut self, what: &str) -> Item {
-        soon(what, self.next()).await.expect("the stream goes on").expect("the stream goes on")
+    async fn item(&mut self) -> Item {
+        self.next().await.expect("the stream goes on").expect("the stream goes on")
     }
 
     /// What has come and was not looked at.
