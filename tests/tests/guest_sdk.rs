@@ -1,7 +1,7 @@
 //! What the Rust SDK promises to orchestrators, on the real program: races, background work, generations, children, queries.
 
 use anyhow::{Context as _, Result, ensure};
-use durawasm_client::{EventKind, HistoryEvent, InstanceId, Payload, Status};
+use durawasm_client::{EventKind, HistoryEvent, InstanceId, Payload, StartOptions, Status};
 use durawasm_tests::cluster::{World, components, eventually};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -115,5 +115,26 @@ async fn an_orchestrator_that_answers_queries_runs_like_any_other() -> Result<()
     raise(&world, &id, "add", "5").await?;
     assert_eq!(world.output(&id).await?, "12");
     assert_eq!(world.ended(&id).await?.status, Status::Completed);
+    Ok(())
+}
+
+#[tokio::test]
+async fn versions_are_kept_or_changed_as_the_code_says() -> Result<()> {
+    let folder = components(&["test_version_one.wasm", "test_version_two.wasm"])?;
+    let world = World::start(folder.path()).await?;
+    let run = async |name: &str, version: &str, input: Value| -> Result<Value> {
+        let options = StartOptions { version: Some(version.to_owned()), ..Default::default() };
+        let id = world.client.start(name, Some(Payload::from_text(input.to_string())), options).await?;
+        Ok(serde_json::from_str(&world.output(&id).await?)?)
+    };
+    let (one, two) = ("1.0.0", "2.0.0");
+    assert_eq!(run("moves", one, json!({"to": "keep"})).await?, json!([one, one]));
+    assert_eq!(run("moves", one, json!({"to": "newest"})).await?, json!([one, two]));
+    assert_eq!(run("moves", one, json!({"to": two})).await?, json!([one, two]));
+    assert_eq!(run("moves", two, json!({"to": one})).await?, json!([two, one]));
+    // An activity is the component's own, a child is of the newest version, unless the call says otherwise.
+    assert_eq!(run("asks", one, Value::Null).await?, json!([one, two]));
+    assert_eq!(run("asks", one, json!(two)).await?, json!([two, two]));
+    assert_eq!(run("asks", two, json!(one)).await?, json!([one, one]));
     Ok(())
 }
