@@ -7,8 +7,8 @@ const {
   OrchestrationStatus,
   TaskHubGrpcClient,
   TaskHubGrpcWorker,
-  ProtoOrchestrationStatus,
 } = require("@microsoft/durabletask-js");
+const { status: code } = require("@grpc/grpc-js");
 
 /// Seconds that a scenario waits for an instance.
 const PATIENCE = 30;
@@ -30,7 +30,11 @@ class Hub {
   /// An id that no other scenario uses.
   id(word = "") {
     this.made += 1;
-    return `js-${process.pid}-${this.prefix}-${this.made}${word && `-${word}`}`;
+    return `${this.prefixOfIds()}${this.made}${word && `-${word}`}`;
+  }
+
+  prefixOfIds() {
+    return `js-${process.pid}-${this.prefix}-`;
   }
 
   /// Starts a worker. It says what it runs, so that the hub may be mixed with other workers.
@@ -132,16 +136,16 @@ async function eventually(what, look) {
   }
 }
 
-/// That a call is refused with a gRPC status code.
-async function refused(code, call) {
+/// That a call is refused with a gRPC status code, which the SDK hides behind an error of its own in some calls.
+async function refused(expected, call) {
   try {
     await call();
   } catch (error) {
-    const own = error.code ?? error.cause?.code;
-    assert.equal(own, code, `${error}`);
+    const actual = error.code ?? error.cause?.code;
+    assert.equal(actual, expected, `expected ${code[expected]}, actual ${code[actual]}: ${error}`);
     return error;
   }
-  assert.fail(`was not refused with the code ${code}`);
+  assert.fail(`was not refused with ${code[expected]}`);
 }
 
-module.exports = { Hub, eventually, parse, refused, ProtoOrchestrationStatus };
+module.exports = { Hub, code, eventually, parse, refused };

@@ -1,9 +1,10 @@
 """A worker that hangs in the middle of its work, to be killed. Usage: victim.py HOST:PORT ORCHESTRATOR ACTIVITY
 
 It runs an orchestrator and an activity of the given names, says on standard output what it is in the middle of, and never
-finishes: the orchestrator hangs in its second turn, the activity at once.
+finishes: the orchestrator hangs in its second turn, the activity at once. It ends when its standard input does.
 """
 
+import os
 import sys
 import threading
 
@@ -30,7 +31,8 @@ def main(address, orchestrator_name, activity_name):
     orchestrator.__name__, activity.__name__ = orchestrator_name, activity_name
     Hub(address, "victim").work([orchestrator], [quick, activity])
     print("worker ready", flush=True)
-    threading.Event().wait()
+    sys.stdin.read()
+    os._exit(0)
 
 
 if __name__ == "__main__":

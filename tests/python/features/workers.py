@@ -30,7 +30,8 @@ class Victim:
     def __init__(self, hub, orchestrator, activity="unused"):
         script = pathlib.Path(__file__).parents[1] / "victim.py"
         command = [sys.executable, str(script), hub.address, orchestrator, activity]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # It ends when its standard input does, so that it does not outlive this process.
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.says("worker ready")
 
     def says(self, text):
