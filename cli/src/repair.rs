@@ -11,8 +11,10 @@ use crate::{
     render::{self, Block, amount},
 };
 
-/// How many calls are named.
-const CALLS_SHOWN: usize = 6;
+/// How many calls or events are named.
+const SHOWN: usize = 6;
+/// The title of a plan to reset; other plans leave the instance alone.
+pub(crate) const RESET: &str = "reset";
 
 /// A point of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub(crate) struct Rollback {
     kept: u64,
     /// The calls that are given a result.
     given: Vec<u64>,
+    /// The external events that are undone: their names, with their numbers.
+    raised: Vec<String>,
 }
 
 impl Rollback {
@@ -83,7 +87,12 @@ impl Rollback {
                     .advise(format!("See them with their numbers: {}", instance.command("history", ""))));
             }
         };
-        Ok(Rollback { instance: instance.clone(), turns, at, kept, given: Vec::new() })
+        let raised = history.iter().filter(|event| event.position >= kept).filter_map(|event| match &event.kind {
+            EventKind::EventRaised { name, .. } => Some(numbered(name, event.position)),
+            _ => None,
+        });
+        let raised = raised.collect();
+        Ok(Rollback { instance: instance.clone(), turns, at, kept, given: Vec::new(), raised })
     }
 
     /// The event before which to go on.
@@ -149,25 +158,42 @@ impl Rollback {
             let turns = span("turn", turn(*kept), turn(last));
             block.line("undoes", format!("{} ({turns})", span("event", *kept, last)));
         }
-        let (given, again): (Vec<&Call>, Vec<&Call>) = turns
-            .calls()
-            .iter()
-            .filter(|call| given.contains(&call.event) || turns.is_repeated_from(call, *at))
-            .partition(|call| given.contains(&call.event));
-        for (title, calls) in [("calls again", again), ("has results of", given)] {
-            if !calls.is_empty() {
-                block.line(title, names(&calls));
+        let calls = |which: &dyn Fn(&Call) -> bool| -> Vec<String> {
+            turns.calls().iter().filter(|call| which(call)).map(|call| numbered(&call.name, call.event)).collect()
+        };
+        let is_given = |call: &Call| given.contains(&call.event);
+        let is_known = |call: &Call| {
+            call.event < *kept && call.is_answered_before(*at) && !call.is_answered_before(*kept) && !is_given(call)
+        };
+        let children = turns.calls().iter().filter(|call| call.event >= *kept).filter_map(|call| call.child.as_ref());
+        let lists = [
+            // What came in the undone turn, but before the event.
+            ("still has", calls(&is_known)),
+            ("is given", calls(&is_given)),
+            ("calls again", calls(&|call| turns.is_repeated_from(call, *at) && !is_given(call))),
+            ("gets again", self.raised.clone()),
+        ];
+        for (title, names) in lists {
+            if !names.is_empty() {
+                block.line(title, few(names));
             }
+        }
+        let children: Vec<String> = children.map(ToString::to_string).collect();
+        if what == RESET && !children.is_empty() {
+            block.line("terminates", few(children));
         }
         block.into_text()
     }
 }
 
-/// Calls with their events, the first few.
-fn names(calls: &[&Call]) -> String {
-    let named = |call: &&Call| format!("{} (event {})", call.name, call.event);
-    let mut names: Vec<String> = calls.iter().take(CALLS_SHOWN).map(named).collect();
-    if let Some(more @ 1..) = calls.len().checked_sub(CALLS_SHOWN) {
+fn numbered(name: &str, event: u64) -> String {
+    format!("{name} (event {event})")
+}
+
+/// The first few names.
+fn few(mut names: Vec<String>) -> String {
+    if let Some(more @ 1..) = names.len().checked_sub(SHOWN) {
+        names.truncate(SHOWN);
         names.push(format!("{more} more"));
     }
     render::visible(&names.join(", "))

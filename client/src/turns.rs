@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::{EventKind, HistoryEvent};
+use crate::{EventKind, HistoryEvent, InstanceId};
 
 /// The turns of one execution's history, and its calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Call {
     pub event: u64,
     /// What was called.
     pub name: String,
+    /// The instance that it started, if it started one.
+    pub child: Option<InstanceId>,
     /// The positions of the events that answered it. The first counts; others were duplicates.
     pub answers: Vec<u64>,
 }
@@ -35,9 +37,13 @@ impl Turns {
             turns.events = event.position + 1;
             match &event.kind {
                 EventKind::OrchestratorStarted => turns.starts.push(event.position),
-                EventKind::TaskScheduled { name, .. } | EventKind::SubOrchestrationInstanceCreated { name, .. } => {
+                EventKind::TaskScheduled { name, .. } => {
                     latest.insert(event.event_id, turns.calls.len());
-                    turns.calls.push(Call { event: event.position, name: name.clone(), answers: Vec::new() });
+                    turns.calls.push(Call::new(event.position, name, None));
+                }
+                EventKind::SubOrchestrationInstanceCreated { name, instance_id, .. } => {
+                    latest.insert(event.event_id, turns.calls.len());
+                    turns.calls.push(Call::new(event.position, name, Some(instance_id)));
                 }
                 EventKind::TaskCompleted { scheduled_id, .. }
                 | EventKind::TaskFailed { scheduled_id, .. }
@@ -93,6 +99,10 @@ impl Turns {
 }
 
 impl Call {
+    fn new(event: u64, name: &str, child: Option<&InstanceId>) -> Call {
+        Call { event, name: name.to_owned(), child: child.cloned(), answers: Vec::new() }
+    }
+
     /// Whether there is an answer before an event.
     pub fn is_answered_before(&self, event: u64) -> bool {
         self.answers.iter().any(|&answer| answer < event)

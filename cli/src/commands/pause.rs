@@ -17,9 +17,9 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
     let id = arguments.instance.id()?;
     let client = arguments.instance.connection.connect().await?;
-    client.suspend(&id, arguments.reason.as_deref()).await?;
-    // An instance that has ended takes no notice, and the protocol does not say so.
+    // The protocol takes this for an instance that has ended, and does nothing.
     let ended = client.get(&id, false).await?.filter(|instance| instance.status.is_terminal());
+    client.suspend(&id, arguments.reason.as_deref()).await?;
     if let Some(instance) = &ended {
         console.warn(format_args!("{id} has ended already: it is {}", instance.status));
     }

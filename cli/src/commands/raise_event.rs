@@ -3,7 +3,7 @@
 use clap::Args;
 use durawasm_errors::CodedError;
 
-use crate::{arguments::InstanceArguments, console::Console, input, render};
+use crate::{arguments::InstanceArguments, console::Console, input};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -23,14 +23,18 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
     let id = arguments.instance.id()?;
     let payload = arguments.payload.as_deref().map(|text| input::payload(text, arguments.raw_input)).transpose()?;
-    let connection = &arguments.instance.connection;
-    let client = connection.connect().await?;
+    let client = arguments.instance.connection.connect().await?;
+    // The protocol takes an event for an instance that has ended, and drops it.
+    let ended = client.get(&id, false).await?.filter(|instance| instance.status.is_terminal());
     client.raise_event(&id, &arguments.name, payload).await?;
     if console.is_json() {
         console.data(&serde_json::json!({ "id": id, "event": arguments.name }), String::new);
     }
+    if let Some(instance) = ended {
+        console.warn(format_args!("{id} has ended already ({}): nobody takes the event", instance.status));
+        return Ok(());
+    }
     console.note(format_args!("event `{}` sent to {id}", arguments.name));
-    let shown = render::quoted(id.as_str());
-    console.next_step("See what it does", format_args!("durawasm history {shown} --follow{}", connection.repeated()));
+    console.next_step("See what it does", arguments.instance.command("history", " --follow"));
     Ok(())
 }

@@ -6,7 +6,7 @@ use durawasm_errors::CodedError;
 use crate::{
     arguments::InstanceArguments,
     console::Console,
-    repair::{Point, Rollback},
+    repair::{Point, RESET, Rollback},
 };
 
 #[derive(Args)]
@@ -26,7 +26,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     let client = arguments.instance.connection.connect().await?;
     let history = client.history(&id).await?.all().await?;
     let rollback = Rollback::plan(&arguments.instance, &history, Point::Event(arguments.at))?;
-    console.note(rollback.text("reset"));
+    console.note(rollback.text(RESET));
     console.confirm(&format!("this discards {} of the history of `{id}`", rollback.undone()))?;
     let kept = client.reset(&id, arguments.at, arguments.reason.as_deref()).await?;
     if console.is_json() {

@@ -1,6 +1,7 @@
 //! `durawasm resume`: lets a paused instance go on.
 
 use clap::Args;
+use durawasm_client::Status;
 use durawasm_errors::CodedError;
 
 use crate::{arguments::InstanceArguments, console::Console};
@@ -17,12 +18,14 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
     let id = arguments.instance.id()?;
     let client = arguments.instance.connection.connect().await?;
+    let before = client.get(&id, false).await?.map(|instance| instance.status);
     client.resume(&id, arguments.reason.as_deref()).await?;
-    let ended = client.get(&id, false).await?.filter(|instance| instance.status.is_terminal());
-    if let Some(instance) = &ended {
-        console.warn(format_args!("{id} has ended: it is {}", instance.status));
-    } else {
-        console.note(format_args!("{id} goes on"));
+    match before {
+        Some(status) if status.is_terminal() => console.warn(format_args!("{id} has ended already: it is {status}")),
+        Some(status) if status != Status::Suspended => {
+            console.note(format_args!("{id} was not paused: it is {status}"))
+        }
+        _ => console.note(format_args!("{id} goes on")),
     }
     if console.is_json() {
         console.data(&serde_json::json!({ "id": id }), String::new);

@@ -41,8 +41,13 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         }
         console.note(format_args!("{id} has ended"));
     } else {
+        // The protocol takes this for an instance that has ended, and does nothing.
+        let ended = client.get(&id, false).await?.filter(|instance| instance.status.is_terminal());
         client.terminate(&id, output, arguments.recursive).await?;
-        console.note(format_args!("the end of {id} is requested"));
+        match ended {
+            Some(instance) => console.warn(format_args!("{id} has ended already: it is {}", instance.status)),
+            None => console.note(format_args!("the end of {id} is requested")),
+        }
     }
     if console.is_json() {
         console.data(&serde_json::json!({ "id": id }), String::new);
