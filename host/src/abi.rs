@@ -13,26 +13,15 @@ mod bindings {
     });
 }
 
-#[allow(missing_docs, unreachable_pub, reason = "generated code")]
-mod optional {
-    wasmtime::component::bindgen!({
-        path: "../wit",
-        inline: "package durawasm:optional; world asking { export durawasm:workflow/queries@0.1.0; }",
-        world: "durawasm:optional/asking",
-        with: { "durawasm:workflow/types": super::bindings::durawasm::workflow::types },
-    });
-}
-
 pub use bindings::durawasm::workflow::log;
 pub use bindings::durawasm::workflow::types::{EntityId, Failure, Failures, Outcome, Payload, Tag, Timestamp};
 pub use bindings::exports::durawasm::workflow::activity;
 pub use bindings::exports::durawasm::workflow::component;
 pub use bindings::exports::durawasm::workflow::orchestrator;
-pub use optional::exports::durawasm::workflow::queries;
-
 pub use bindings::exports::durawasm::workflow::orchestrator::{
     ActivityCall, ChildCall, Command, Event, NextGeneration, NextVersion, OpId, Request, Resolution, RetryPolicy, Seed,
 };
+pub use bindings::exports::durawasm::workflow::queries;
 
 /// The package of the contract, without its version.
 pub const PACKAGE: &str = "durawasm:workflow";

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
 
 use crate::connection::{Channel, ChannelError, Connection, Intake as _, WorkLimits};
-use crate::dispatch::{Activities, Dispatcher, Episodes, Orchestrations, Outbox, Warmth};
+use crate::dispatch::{Activities, Dispatcher, Episodes, Orchestrations, Outbox, Queries, Streamed, Warmth};
 use crate::options::Options;
 use crate::orchestration::Limits;
 use crate::registry::{FolderError, LoadFailure, Registry, RegistryHandle, load_folder};
@@ -126,7 +126,13 @@ impl Host {
         )
         .map_err(BuildError::Threads)?;
         let activities = Activities::new(registry.clone(), options.max_activities, options.payload_limit);
-        let dispatcher = Dispatcher { orchestrations, activities: Arc::new(activities), outbox: outbox.clone() };
+        let runtime = tokio::runtime::Handle::current();
+        let queries = Queries::start(registry.clone(), limits, options.query_threads, || {
+            Box::new(Streamed { channel: channel.clone(), runtime: runtime.clone() })
+        })
+        .map_err(BuildError::Threads)?;
+        let dispatcher =
+            Dispatcher { orchestrations, activities: Arc::new(activities), queries, outbox: outbox.clone() };
         let connected = Arc::new(AtomicBool::new(false));
         let (draining, drained) = watch::channel(false);
         let connection = Connection {

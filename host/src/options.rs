@@ -28,6 +28,8 @@ pub struct Options {
     pub max_activities: u32,
     /// How many threads run orchestrations.
     pub orchestration_threads: usize,
+    /// How many threads answer questions to orchestrators.
+    pub query_threads: usize,
     /// How many suspended orchestrations are kept warm.
     pub warm_sessions: usize,
     /// How many bytes of guest memory the warm ones may hold together.
@@ -51,6 +53,7 @@ impl Options {
             max_orchestrations: 1_024,
             max_activities: 512,
             orchestration_threads: cores,
+            query_threads: 2,
             warm_sessions: 20_000,
             warm_bytes: 2 << 30,
             drain_timeout: Duration::from_secs(30),

@@ -4,98 +4,13 @@
 
 mod support;
 
-use durawasm_host::abi::orchestrator::Context;
-use durawasm_host::abi::{ActivityCall, ChildCall, Command, Request, Resolution};
-use durawasm_host::abi::{NextGeneration, NextVersion, OpId, RetryPolicy};
+use durawasm_host::abi::{Command, NextGeneration, NextVersion, OpId, Request};
 use durawasm_host::orchestration::{
-    Completion, Decision, EventKind, Guest, GuestFault, HistoryEvent, Limits, Park, ParkReason, Recorded, RecordedKind,
-    Session, Status, Streams, Time, Turn,
+    Completion, Decision, EventKind, GuestFault, HistoryEvent, Park, ParkReason, Recorded, RecordedKind, Session,
+    Status, Time, Turn,
 };
-use support::journal::{Journal, failure, program, raised, resolved};
-
-/// Answers the n-th call of the host with the n-th list, and remembers what it was told.
-#[derive(Debug, Default)]
-struct Script {
-    answers: std::collections::VecDeque<Result<Vec<Command>, GuestFault>>,
-    told: Vec<Vec<Resolution>>,
-}
-
-impl Script {
-    fn new(answers: impl IntoIterator<Item = Vec<Command>>) -> Self {
-        Self { answers: answers.into_iter().map(Ok).collect(), told: Vec::new() }
-    }
-
-    fn next(&mut self) -> Result<Vec<Command>, GuestFault> {
-        self.answers.pop_front().unwrap_or(Ok(Vec::new()))
-    }
-}
-
-impl Guest for Script {
-    fn start(&mut self, _: &Streams, _: Time, _: Context) -> Result<Vec<Command>, GuestFault> {
-        self.next()
-    }
-
-    fn resume(&mut self, _: Time, resolutions: &[Resolution]) -> Result<Vec<Command>, GuestFault> {
-        self.told.push(resolutions.to_vec());
-        self.next()
-    }
-}
-
-fn session(script: Script) -> Session<Script> {
-    Session::new(script, "parent", program(), Limits::default())
-}
-
-fn activity(op: OpId, name: &str) -> Command {
-    retried(op, name, None)
-}
-
-fn retried(op: OpId, name: &str, retry: Option<RetryPolicy>) -> Command {
-    let call = ActivityCall { name: name.to_owned(), version: None, input: None, retry, tags: Vec::new() };
-    Command::Issue((op, Request::Activity(call)))
-}
-
-fn child(op: OpId, instance_id: Option<&str>, retry: Option<RetryPolicy>) -> Command {
-    let call = ChildCall {
-        name: "child".to_owned(),
-        version: None,
-        input: None,
-        instance_id: instance_id.map(str::to_owned),
-        retry,
-        tags: Vec::new(),
-    };
-    Command::Issue((op, Request::Child(call)))
-}
-
-fn wait(op: OpId, name: &str) -> Command {
-    Command::Issue((op, Request::WaitEvent(name.to_owned())))
-}
-
-fn done() -> Command {
-    Command::Complete(Ok(None))
-}
-
-fn twice() -> Option<RetryPolicy> {
-    Some(RetryPolicy {
-        max_attempts: 2,
-        first_interval: 1_500,
-        backoff: 1.0,
-        max_interval: None,
-        timeout: None,
-        non_retriable: Vec::new(),
-    })
-}
-
-fn ok(action: i32) -> EventKind {
-    resolved(RecordedKind::Activity, action, Ok(Some("1".to_owned())))
-}
-
-fn failed(of: RecordedKind, action: i32) -> EventKind {
-    resolved(of, action, Err(vec![failure("E")]))
-}
-
-fn fired(action: i32) -> EventKind {
-    resolved(RecordedKind::Timer, action, Ok(None))
-}
+use support::journal::{Journal, failure, raised, resolved};
+use support::script::{Script, activity, child, done, failed, fired, ok, retried, session, twice, wait};
 
 /// Applies the first episode and then others, each live.
 fn run(script: Script, first: Vec<EventKind>, episodes: Vec<Vec<EventKind>>) -> (Session<Script>, Vec<Turn>) {
@@ -317,6 +232,115 @@ fn a_call_that_is_new_is_a_divergence() {
 #[test]
 fn an_end_that_comes_earlier_is_a_divergence() {
     diverges(Script::new([vec![activity(1, "a")], vec![done()]]), &["activity `b`", "the end of the orchestration"]);
+}
+
+#[test]
+fn every_result_that_comes_twice_is_ignored_the_second_time() {
+    let policy = None;
+    let script = Script::new([vec![
+        activity(1, "a"),
+        activity(2, "b"),
+        child(3, Some("x"), policy.clone()),
+        child(4, Some("y"), policy),
+        Command::Issue((5, Request::Timer(durawasm_host::abi::Timestamp { seconds: 5, nanos: 0 }))),
+    ]]);
+    let child_ok = || resolved(RecordedKind::Child, 3, Ok(None));
+    let results = || [ok(1), failed(RecordedKind::Activity, 2), child_ok(), failed(RecordedKind::Child, 4), fired(5)];
+    let twice = results().into_iter().zip(results()).flat_map(|(one, other)| [one, other]).collect();
+    let (session, turns) = run(script, vec![], vec![twice, results().to_vec()]);
+    assert_eq!(told(&session), [vec![1, 2, 3, 4, 5]]);
+    assert!(turns[1..].iter().all(|turn| turn.actions.is_empty()));
+}
+
+#[test]
+fn a_result_of_another_kind_than_the_action_is_ignored() {
+    let script = Script::new([vec![activity(1, "a"), child(2, Some("x"), None)]]);
+    let wrong = vec![fired(1), resolved(RecordedKind::Child, 1, Ok(None)), ok(2), fired(2)];
+    let (session, _) = run(script, vec![], vec![wrong]);
+    assert_eq!(told(&session), Vec::<Vec<OpId>>::new());
+}
+
+#[test]
+fn the_completion_of_a_call_that_is_tried_again_is_matched_with_the_latest_attempt() {
+    let script = Script::new([vec![retried(1, "a", twice())], vec![done()]]);
+    let late = || resolved(RecordedKind::Activity, 1, Ok(Some("late".to_owned())));
+    let (session, turns) = run(
+        script,
+        vec![],
+        // The first attempt answers again, while its timer runs and while the second attempt does.
+        vec![vec![failed(RecordedKind::Activity, 1), late()], vec![late(), fired(2)], vec![late()], vec![ok(3)]],
+    );
+    assert_eq!(told(&session), [vec![1]]);
+    assert_eq!(session.guest().told[0][0].outcome, Ok(Some("1".to_owned())));
+    assert_eq!(completion(&turns[4]).status, Status::Completed);
+}
+
+#[test]
+fn ids_of_attempts_and_of_the_timers_between_them_are_dense() {
+    let script = Script::new([vec![retried(1, "a", twice()), retried(2, "b", twice())], vec![], vec![done()]]);
+    let (_, turns) = run(
+        script,
+        vec![],
+        vec![
+            vec![failed(RecordedKind::Activity, 2), failed(RecordedKind::Activity, 1)],
+            vec![fired(3), fired(4)],
+            vec![ok(5), ok(6)],
+        ],
+    );
+    let ids: Vec<_> = turns.iter().flat_map(ids).collect();
+    assert_eq!(ids, (1..=ids.len() as i32).collect::<Vec<_>>());
+}
+
+#[test]
+fn terminating_does_not_run_the_guest() {
+    let script = Script::new([vec![activity(1, "a")], vec![done()]]);
+    let terminated = EventKind::Terminated { output: None };
+    let (session, turns) = run(script, vec![], vec![vec![terminated, ok(1)]]);
+    assert_eq!(told(&session), Vec::<Vec<OpId>>::new());
+    assert_eq!(completion(&turns[1]).status, Status::Terminated);
+}
+
+#[test]
+fn a_suspension_that_is_asked_for_twice_ends_with_one_resume_and_a_resume_without_one_does_nothing() {
+    let script = Script::new([vec![activity(1, "a"), activity(2, "b")]]);
+    let (session, _) = run(
+        script,
+        vec![],
+        vec![
+            vec![EventKind::Resumed],
+            vec![EventKind::Suspended, EventKind::Suspended, ok(1)],
+            vec![EventKind::Resumed],
+            vec![ok(2)],
+        ],
+    );
+    assert_eq!(told(&session), [vec![1], vec![2]]);
+}
+
+#[test]
+fn an_event_that_comes_with_a_suspension_behind_the_end_of_the_execution_is_carried_over() {
+    let next = || NextGeneration { input: None, keep_events: true, version: NextVersion::Keep };
+    let script = Script::new([vec![activity(1, "a"), wait(2, "go")], vec![Command::ContinueAsNew(next())]]);
+    let (_, turns) = run(script, vec![], vec![vec![ok(1), EventKind::Suspended, raised("go", "1")]]);
+    assert_eq!(completion(&turns[1]).carryover.len(), 1);
+}
+
+#[test]
+fn tags_of_durawasms_own_are_hidden_from_the_guest_and_a_fork_keeps_the_random_numbers_of_its_origin() {
+    let seed = |instance: &str, tags: &[(&str, &str)]| {
+        let mut journal = Journal::default();
+        let mut new = journal.begin("o", None, vec![]);
+        let EventKind::ExecutionStarted(started) = &mut new[1].kind else { unreachable!() };
+        started.tags = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut session = support::script::session_of(instance, Script::new([]));
+        session.apply([], new).unwrap();
+        let context = session.guest().started.clone().unwrap();
+        (context.seed.a, context.tags)
+    };
+    let (origin, _) = seed("origin", &[]);
+    let (fork, tags) = seed("fork", &[(durawasm_proto::tag::SEED_OF, "origin"), ("z", "1")]);
+    assert_eq!(fork, origin);
+    assert_eq!(tags, [("z".to_owned(), "1".to_owned())]);
+    assert_ne!(seed("fork", &[]).0, origin);
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Answers on their way to the scheduler, and what may be shown when they have arrived.
 
+use std::time::Duration;
+
 use durawasm_proto::{durabletask as wire, v1};
+use prost::Message;
+use tonic::Status;
 
 use crate::orchestration::{LogLevel, LogLine};
 
@@ -23,6 +27,29 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
+    /// What to say instead of an answer that the scheduler refuses, and after how long: an activity has failed then, an episode is given
+    /// back. None for what is of no consequence.
+    pub(super) fn refused(&self, status: &Status) -> Option<(Duration, Self)> {
+        match self {
+            Self::Activity(response) if response.failure_details.is_none() => {
+                let failure = wire::TaskFailureDetails {
+                    error_type: "ResultRefused".to_owned(),
+                    error_message: format!("the scheduler refused the activity's result: {}", status.message()),
+                    // The same call would give the same result.
+                    is_non_retriable: true,
+                    ..Default::default()
+                };
+                let response =
+                    wire::ActivityResponse { result: None, failure_details: Some(failure), ..(**response).clone() };
+                Some((Duration::ZERO, Self::Activity(Box::new(response))))
+            }
+            Self::Orchestration(response) => {
+                Some((REFUSED_DELAY, Self::Abandon(Abandoned::Orchestration, response.completion_token.clone())))
+            }
+            _ => None,
+        }
+    }
+
     /// The answer that gives an item back. None for what wants no answer.
     pub(super) fn give_back(item: wire::WorkItem) -> Option<Self> {
         use wire::work_item::Request;
@@ -35,6 +62,9 @@ impl Answer {
         Some(Self::Abandon(kind, item.completion_token))
     }
 }
+
+/// So that an item which is always answered in the same wrong way does not keep everybody busy.
+const REFUSED_DELAY: Duration = Duration::from_secs(2);
 
 /// Kinds of items that are given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +118,22 @@ impl GuestLogs {
 /// Peers take messages of 4 MiB at least; some room is left for what surrounds the actions.
 const MAX_MESSAGE: usize = 3_900_000;
 
+/// Our own scheduler takes 64 MiB.
+const MAX_OWN_MESSAGE: usize = 60_000_000;
+
+/// The bytes of an action that is too large for any message, if there is one in this answer, and what a message can hold.
+/// Answers are only cut between actions.
+pub(crate) fn oversized(response: &wire::OrchestratorResponse, own_scheduler: bool) -> Option<(usize, usize)> {
+    let limit = if own_scheduler { MAX_OWN_MESSAGE } else { MAX_MESSAGE };
+    let room = limit.saturating_sub(response.custom_status.as_ref().map_or(0, String::len) + AROUND_ACTIONS);
+    response.actions.iter().map(Message::encoded_len).find(|bytes| *bytes > room).map(|bytes| (bytes, room))
+}
+
+/// Ids, tokens, traces and tags of fields.
+const AROUND_ACTIONS: usize = 8 << 10;
+
 /// Splits an answer that is too large for one message.
 pub(super) fn chunks(response: wire::OrchestratorResponse) -> Vec<wire::OrchestratorResponse> {
-    use prost::Message as _;
     if response.encoded_len() <= MAX_MESSAGE {
         return vec![response];
     }
@@ -165,6 +208,14 @@ mod tests {
     }
 
     #[test]
+    fn an_action_that_fits_into_no_message_is_noticed_before_it_is_sent() {
+        assert_eq!(oversized(&response(10, 3_000_000), false), None);
+        assert!(oversized(&response(1, 5_000_000), false).is_some_and(|(bytes, room)| bytes > room));
+        assert_eq!(oversized(&response(1, 5_000_000), true), None);
+        assert!(oversized(&response(1, 61_000_000), true).is_some());
+    }
+
+    #[test]
     fn a_small_answer_is_one_message_without_marks() {
         let chunks = chunks(response(10, 10));
         assert_eq!(chunks.len(), 1);
@@ -173,7 +224,6 @@ mod tests {
 
     #[test]
     fn a_large_answer_is_cut_between_actions_and_nothing_is_lost() {
-        use prost::Message as _;
         let chunks = chunks(response(10, 1_000_000));
         assert!(chunks.len() >= 3);
         assert_eq!(chunks.iter().map(|chunk| chunk.actions.len()).sum::<usize>(), 10);

@@ -98,17 +98,15 @@ impl Channel {
         self.standard().hello(request).await.map(|_| ())
     }
 
-    /// The past events of a work item that came without them.
+    /// The history of an execution: the past events of the work item that is in flight, or all that is committed.
     pub(crate) async fn history(
         &self,
         instance_id: String,
         execution_id: Option<String>,
+        for_work_item_processing: bool,
     ) -> Result<Vec<wire::HistoryEvent>, Status> {
-        let request = self.request(wire::StreamInstanceHistoryRequest {
-            instance_id,
-            execution_id,
-            for_work_item_processing: true,
-        });
+        let request =
+            self.request(wire::StreamInstanceHistoryRequest { instance_id, execution_id, for_work_item_processing });
         let mut stream = self.standard().stream_instance_history(request).await?.into_inner();
         let mut events = Vec::new();
         while let Some(chunk) = stream.message().await? {

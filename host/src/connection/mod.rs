@@ -8,10 +8,11 @@ mod backoff;
 mod channel;
 mod filters;
 mod session;
+mod silence;
 mod standard;
 mod unacknowledged;
 
-pub(crate) use answer::{Abandoned, Answer, GuestLogs, Outgoing};
+pub(crate) use answer::{Abandoned, Answer, GuestLogs, Outgoing, oversized};
 pub(crate) use channel::Channel;
 pub use channel::ChannelError;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use durawasm_proto::durabletask::WorkItem;
+use durawasm_proto::v1;
 use tokio::sync::{mpsc, watch};
 use tonic::Code;
 
@@ -30,12 +32,11 @@ use unacknowledged::Unacknowledged;
 pub(crate) trait Intake: Send + Sync + 'static {
     /// Takes an item. Must not block.
     fn take(&self, item: WorkItem);
+    /// Takes a question, and answers it once. Must not block.
+    fn ask(&self, query: v1::Query, replies: mpsc::UnboundedSender<v1::QueryAnswer>);
     /// How many items are being worked on.
     fn busy(&self) -> usize;
 }
-
-/// How long a stream may be silent before it counts as dead: schedulers send a ping at least every 30 s.
-const SILENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// What a connection attempt needs.
 pub(crate) struct Connection<I> {

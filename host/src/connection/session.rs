@@ -1,14 +1,18 @@
 //! The batched stream of `durawasm.v1`: one stream each way, many answers a message, acknowledged when they are on disk.
 
+use std::collections::VecDeque;
+
 use durawasm_proto::v1;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::answer::{Answer, Outgoing};
 use super::backoff::Backoff;
-use super::unacknowledged::{MAX_ANSWERS, Unacknowledged};
-use super::{Connection, Ended, Intake, SILENCE, filters};
+use super::silence::Silence;
+use super::unacknowledged::{MAX_ANSWERS, MAX_FRAME, Unacknowledged};
+use super::{Connection, Ended, Intake, filters};
 
 /// Runs one stream to its end.
 pub(super) async fn run<I: Intake>(
@@ -44,19 +48,26 @@ async fn stream<I: Intake>(
 ) -> Ended {
     let mut received = Vec::with_capacity(MAX_ANSWERS);
     let mut told = false;
+    let mut silence = Silence::new();
+    // Questions belong to this stream: an answer that comes later leads nowhere.
+    let (replies, mut replied) = mpsc::unbounded_channel();
+    let mut query_answers = VecDeque::new();
     loop {
         let draining = *connection.draining.borrow();
         if draining && connection.is_done(unacknowledged) {
             return Ended::Drained;
         }
         tokio::select! {
-            frame = tokio::time::timeout(SILENCE, inbound.message()) => match frame {
-                Ok(Ok(Some(frame))) => {
+            frame = silence.broken_by(inbound.message()) => match frame {
+                Ok(frame) => {
                     for sequence in frame.acknowledged {
                         unacknowledged.acknowledged(sequence);
                     }
                     for refusal in frame.refusals {
                         unacknowledged.refused(refusal);
+                    }
+                    for query in frame.queries {
+                        connection.intake.ask(query, replies.clone());
                     }
                     for item in frame.items {
                         if !draining {
@@ -67,16 +78,19 @@ async fn stream<I: Intake>(
                         }
                     }
                 }
-                Ok(Ok(None)) => return Ended::Broken(Status::unavailable("the scheduler closed the stream")),
-                Ok(Err(status)) => return Ended::Broken(status),
-                Err(_) => return Ended::Broken(Status::deadline_exceeded("the scheduler has been silent for 120 s")),
+                Err(status) => return Ended::Broken(status),
             },
-            permit = frames.reserve(), if unacknowledged.queued() > 0 || (draining && !told) => {
+            Some(answer) = replied.recv() => query_answers.push_back(answer),
+            permit = frames.reserve(), if unacknowledged.queued() > 0 || !query_answers.is_empty() || (draining && !told) => {
                 let Ok(permit) = permit else {
                     return Ended::Broken(Status::unavailable("the stream to the scheduler is closed"));
                 };
-                let answers = unacknowledged.frame();
-                permit.send(v1::WorkerFrame { answers, draining: draining && !told, ..Default::default() });
+                permit.send(v1::WorkerFrame {
+                    answers: unacknowledged.frame(),
+                    draining: draining && !told,
+                    query_answers: share(&mut query_answers),
+                    ..Default::default()
+                });
                 told = draining;
             }
             count = connection.answers.recv_many(&mut received, MAX_ANSWERS), if unacknowledged.queued() < MAX_ANSWERS => {
@@ -91,6 +105,20 @@ async fn stream<I: Intake>(
             () = tokio::time::sleep(std::time::Duration::from_millis(20)), if draining => {}
         }
     }
+}
+
+/// As many answers to questions as one frame takes, and one at least.
+fn share(answers: &mut VecDeque<v1::QueryAnswer>) -> Vec<v1::QueryAnswer> {
+    let mut bytes = 0;
+    let mut share = Vec::new();
+    while let Some(answer) = answers.front() {
+        bytes += answer.encoded_len();
+        if bytes > MAX_FRAME && !share.is_empty() {
+            break;
+        }
+        share.extend(answers.pop_front());
+    }
+    share
 }
 
 #[cfg(test)]

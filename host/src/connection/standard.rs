@@ -8,8 +8,9 @@ use tonic::{Code, Status};
 use super::answer::{self, Abandoned, Answer, Outgoing};
 use super::backoff::Backoff;
 use super::channel::Channel;
+use super::silence::Silence;
 use super::unacknowledged::Unacknowledged;
-use super::{Connection, Ended, Intake, SILENCE, filters};
+use super::{Connection, Ended, Intake, filters};
 
 /// Runs one stream to its end.
 pub(super) async fn run<I: Intake>(
@@ -32,6 +33,7 @@ async fn stream<I: Intake>(
 ) -> Ended {
     let channel = connection.channel.clone();
     let mut items = None;
+    let mut silence = Silence::new();
     if !*connection.draining.borrow() {
         if let Err(status) = channel.hello().await {
             return Ended::Broken(status);
@@ -58,7 +60,7 @@ async fn stream<I: Intake>(
             }
         }
         tokio::select! {
-            item = next(&mut items), if items.is_some() => match item {
+            item = next(&mut items, &mut silence), if items.is_some() => match item {
                 Ok(item) => connection.intake.take(item),
                 Err(status) => return Ended::Broken(status),
             },
@@ -80,13 +82,13 @@ async fn recv(answers: &mut mpsc::UnboundedReceiver<Outgoing>) -> Outgoing {
     }
 }
 
-async fn next(items: &mut Option<tonic::Streaming<wire::WorkItem>>) -> Result<wire::WorkItem, Status> {
-    let Some(items) = items else { return std::future::pending().await };
-    match tokio::time::timeout(SILENCE, items.message()).await {
-        Ok(Ok(Some(item))) => Ok(item),
-        Ok(Ok(None)) => Err(Status::unavailable("the scheduler closed the stream of work items")),
-        Ok(Err(status)) => Err(status),
-        Err(_) => Err(Status::deadline_exceeded("the scheduler has been silent for 120 s")),
+async fn next(
+    items: &mut Option<tonic::Streaming<wire::WorkItem>>,
+    silence: &mut Silence,
+) -> Result<wire::WorkItem, Status> {
+    match items {
+        Some(items) => silence.broken_by(items.message()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -99,8 +101,16 @@ async fn send(channel: Channel, outgoing: Outgoing) {
         other => vec![other],
     };
     for part in parts {
-        if !deliver(&channel, part).await {
-            return;
+        match deliver(&channel, &part).await {
+            Delivered::Taken => {}
+            Delivered::Void => return,
+            Delivered::Refused(status) => {
+                if let Some((delay, instead)) = part.refused(&status) {
+                    tokio::time::sleep(delay).await;
+                    deliver(&channel, &instead).await;
+                }
+                return;
+            }
         }
     }
     if let Some(logs) = outgoing.logs {
@@ -108,13 +118,21 @@ async fn send(channel: Channel, outgoing: Outgoing) {
     }
 }
 
+/// What became of an answer.
+enum Delivered {
+    Taken,
+    /// Nobody waits for it any more.
+    Void,
+    Refused(Status),
+}
+
 /// Tries for about a minute; after that the scheduler will have given the item to another worker.
 const TRIES: usize = 12;
 
-async fn deliver(channel: &Channel, part: Answer) -> bool {
+async fn deliver(channel: &Channel, part: &Answer) -> Delivered {
     let mut backoff = Backoff::default();
     for attempt in 1.. {
-        let Err(status) = call(channel, part.clone()).await else { return true };
+        let Err(status) = call(channel, part.clone()).await else { break };
         let again = matches!(
             status.code(),
             Code::Unavailable
@@ -124,20 +142,21 @@ async fn deliver(channel: &Channel, part: Answer) -> bool {
                 | Code::Cancelled
                 | Code::Aborted
         );
-        if !again || attempt == TRIES {
+        if status.code() == Code::NotFound {
             // A token that is void is no news: the item was given to somebody else meanwhile.
-            if status.code() != Code::NotFound {
-                tracing::warn!(
-                    code = ?status.code(),
-                    "the scheduler did not take an answer: {}; it will deliver the work item again",
-                    status.message()
-                );
-            }
-            return false;
+            return Delivered::Void;
+        }
+        if !again || attempt == TRIES {
+            tracing::warn!(
+                code = ?status.code(),
+                "the scheduler did not take an answer: {}",
+                status.message()
+            );
+            return if again { Delivered::Void } else { Delivered::Refused(status) };
         }
         tokio::time::sleep(backoff.next()).await;
     }
-    false
+    Delivered::Taken
 }
 
 async fn call(channel: &Channel, part: Answer) -> Result<(), Status> {
@@ -169,3 +188,8 @@ async fn call(channel: &Channel, part: Answer) -> Result<(), Status> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod peer;
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ struct Sent {
 
 /// Answers in one frame: enough to share the cost, few enough to stay far below the limit of a message.
 pub(super) const MAX_ANSWERS: usize = 256;
-const MAX_FRAME: usize = 2 << 20;
+pub(super) const MAX_FRAME: usize = 2 << 20;
 
 impl Unacknowledged {
     /// Puts an answer in the queue, in as many parts as it needs.
@@ -103,12 +103,18 @@ impl Unacknowledged {
     }
 
     pub(super) fn refused(&mut self, refusal: v1::Refusal) {
-        self.sent.remove(&refusal.sequence);
+        let status = tonic::Status::new(tonic::Code::from_i32(refusal.code), refusal.message);
         tracing::error!(
-            code = ?tonic::Code::from_i32(refusal.code),
-            "the scheduler refused an answer: {}; the work item stays in flight until this host disconnects",
-            refusal.message
+            code = ?status.code(),
+            "the scheduler refused an answer: {}; it delivers the work item again",
+            status.message()
         );
+        // An activity would run again and again, with the same result. An episode is given back by the scheduler itself.
+        if let Some(answer @ Answer::Activity(_)) = self.sent.remove(&refusal.sequence).and_then(|sent| sent.again)
+            && let Some((_, instead)) = answer.refused(&status)
+        {
+            self.queue.push_back(Outgoing { answer: instead, logs: None });
+        }
     }
 }
 
@@ -193,6 +199,18 @@ mod tests {
         assert!(again.iter().all(|answer| answer.sequence > sent[3].sequence));
         for answer in again {
             answers.acknowledged(answer.sequence);
+        }
+        assert!(answers.is_empty());
+    }
+
+    #[test]
+    fn a_result_that_is_refused_becomes_a_failure_and_a_failure_that_is_refused_is_dropped() {
+        let mut answers = Unacknowledged::default();
+        answers.push(activity(1, 1));
+        for round in 0..2 {
+            let sequence = answers.frame()[0].sequence;
+            answers.refused(v1::Refusal { sequence, code: 3, message: "no".to_owned() });
+            assert_eq!(answers.queued(), 1 - round);
         }
         assert!(answers.is_empty());
     }

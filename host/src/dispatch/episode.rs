@@ -11,8 +11,9 @@ use prost_types::value::Kind;
 use wire::history_event::EventType;
 
 use crate::connection::GuestLogs;
+use crate::orchestration::convert::Answered;
 use crate::orchestration::warmth::{Base, Fingerprint, Warm, WarmSessions};
-use crate::orchestration::{EventKind, HistoryEvent, Limits, Park, ParkReason, Session, convert};
+use crate::orchestration::{EventKind, HistoryEvent, Limits, Park, ParkReason, Session, convert, rewind, trace};
 use crate::registry::{LoadedComponent, RegistryHandle};
 use crate::sandbox::Orchestrator;
 
@@ -65,18 +66,26 @@ impl Episodes {
 
     /// Runs one episode. `fetched` says that the past events are complete, however they came.
     pub(super) fn run(&self, mut request: wire::OrchestratorRequest, token: &str, fetched: bool) -> Outcome {
-        let trace = request.orchestration_trace_context.take();
         if let Some(output) = take_termination(&mut request.new_events) {
             // What the session knows is of no more use.
             drop(self.warm.lock().take(&request.instance_id));
-            let response = convert::terminated(request.instance_id, token.to_owned(), trace, output);
-            return Outcome::Answer(response, None);
+            return Outcome::Answer(convert::terminated(answered(&mut request, token), output), None);
         }
         let execution_id = request.execution_id.clone().unwrap_or_default();
         let (base_token, position) = base_properties(&request);
         let omitted = !fetched
             && request.past_events.is_empty()
             && (request.requires_history_streaming || position.is_some_and(|position| position > 0));
+        if rewind::is_new(&request.new_events) {
+            drop(self.warm.lock().take(&request.instance_id));
+            if omitted {
+                return Outcome::NeedsHistory(request);
+            }
+            if rewind::is_asked(&request.past_events, &request.new_events) {
+                return Outcome::Answer(rewritten(request, token), None);
+            }
+        }
+        let started_trace = started_trace(&request);
         let past: Vec<HistoryEvent> =
             std::mem::take(&mut request.past_events).into_iter().map(convert::history_event).collect();
         let base = match base_token {
@@ -88,17 +97,18 @@ impl Episodes {
         let taken = self.warm.lock().take(&request.instance_id);
         let warm = taken.filter(|warm| base.as_ref().is_some_and(|base| warm.stands_at(&execution_id, base)));
         if warm.is_none() && omitted {
-            request.orchestration_trace_context = trace;
             return Outcome::NeedsHistory(request);
         }
         self.count(warm.is_some());
 
-        let new: Vec<HistoryEvent> = request.new_events.into_iter().map(convert::history_event).collect();
-        let instance_id = request.instance_id;
+        let new: Vec<HistoryEvent> =
+            std::mem::take(&mut request.new_events).into_iter().map(convert::history_event).collect();
+        let answered = answered(&mut request, token);
+        let instance_id = answered.instance_id.clone();
         let (mut warm, past) = match warm {
             Some(warm) => (warm, Vec::new()),
             None => match self.cold(&instance_id, execution_id, &past, &new) {
-                Ok(session) => (session, past),
+                Ok(session) => (Warm { trace: started_trace, ..session }, past),
                 Err(park) => return Outcome::Park(park, String::new()),
             },
         };
@@ -120,7 +130,8 @@ impl Episodes {
         });
         let ended = turn.ended;
         warm.applied.add_recorded(turn.actions.len());
-        let response = convert::response(instance_id.clone(), token.to_owned(), trace, turn, || {
+        let calls = trace::of_calls(warm.trace.as_ref(), answered.trace.as_ref());
+        let response = convert::response(answered, turn, calls, || {
             self.registry.current().orchestrator(&name, None).map(|component| component.version().to_owned())
         });
         if !ended {
@@ -162,7 +173,7 @@ impl Episodes {
         };
         let guest = Orchestrator::new(Arc::clone(code));
         let session = Session::new(guest, instance_id, Arc::clone(component.program()), self.limits);
-        Ok(Warm { session, execution_id, answered: String::new(), applied: Fingerprint::default() })
+        Ok(Warm { session, execution_id, trace: None, answered: String::new(), applied: Fingerprint::default() })
     }
 
     fn component(&self, name: &str, version: Option<&str>) -> Result<Arc<LoadedComponent>, Park> {
@@ -180,6 +191,31 @@ fn no_version(name: &str, version: Option<&str>) -> Park {
         format!("no component on this host has {wanted}"),
         "deploy the component that has it; the instance goes on by itself then",
     )
+}
+
+/// What the answer repeats of the item.
+fn answered(request: &mut wire::OrchestratorRequest, token: &str) -> Answered {
+    Answered {
+        instance_id: std::mem::take(&mut request.instance_id),
+        completion_token: token.to_owned(),
+        trace: request.orchestration_trace_context.take(),
+    }
+}
+
+/// The answer to a scheduler that leaves it to workers to rewrite the histories of failed executions.
+fn rewritten(mut request: wire::OrchestratorRequest, token: &str) -> wire::OrchestratorResponse {
+    let answered = answered(&mut request, token);
+    tracing::info!(instance = answered.instance_id, "an orchestration is rewound to before its failure");
+    let execution_id = uuid::Uuid::new_v4().simple().to_string();
+    convert::rewound(answered, rewind::rewritten(request.past_events, request.new_events, &execution_id))
+}
+
+/// The trace context with which the execution was started, if the item tells its beginning.
+fn started_trace(request: &wire::OrchestratorRequest) -> Option<wire::TraceContext> {
+    request.past_events.iter().chain(&request.new_events).find_map(|event| match &event.event_type {
+        Some(EventType::ExecutionStarted(started)) => started.parent_trace_context.clone(),
+        _ => None,
+    })
 }
 
 fn fingerprint(past: &[HistoryEvent]) -> Fingerprint {

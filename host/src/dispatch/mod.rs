@@ -4,12 +4,14 @@ mod activities;
 mod episode;
 mod orchestrations;
 mod patience;
+mod queries;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durawasm_proto::durabletask::WorkItem;
 use durawasm_proto::durabletask::work_item::Request;
+use durawasm_proto::v1;
 use tokio::sync::mpsc;
 
 use crate::connection::{Abandoned, Answer, GuestLogs, Intake, Outgoing};
@@ -18,11 +20,13 @@ pub(crate) use activities::Activities;
 pub(crate) use episode::Episodes;
 pub use episode::Warmth;
 pub(crate) use orchestrations::Orchestrations;
+pub(crate) use queries::{Queries, Streamed};
 
 /// Takes work items and sees to it that each is answered.
 pub(crate) struct Dispatcher {
     pub(crate) orchestrations: Orchestrations,
     pub(crate) activities: Arc<Activities>,
+    pub(crate) queries: Queries,
     pub(crate) outbox: Outbox,
 }
 
@@ -41,6 +45,10 @@ impl Intake for Dispatcher {
             }
             Some(Request::HealthPing(_)) | None => {}
         }
+    }
+
+    fn ask(&self, query: v1::Query, replies: mpsc::UnboundedSender<v1::QueryAnswer>) {
+        self.queries.take(query, replies);
     }
 
     fn busy(&self) -> usize {

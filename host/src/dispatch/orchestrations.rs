@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::Owed;
 use super::episode::{Episodes, Outcome};
 use super::patience::{DEADLINE_TRIES, Patience};
-use crate::connection::{Abandoned, Answer, Channel};
+use crate::connection::{Abandoned, Answer, Channel, oversized};
 use crate::orchestration::{Park, ParkReason};
 
 /// One work item, and the duty to answer it.
@@ -51,7 +51,7 @@ struct Shared {
 }
 
 /// Sync WebAssembly runs on the thread's own stack, beside what the host needs.
-const THREAD_STACK: usize = 4 << 20;
+pub(super) const THREAD_STACK: usize = 4 << 20;
 
 impl Orchestrations {
     /// Starts the threads. They end when the queue does.
@@ -92,12 +92,23 @@ impl Orchestrations {
     }
 }
 
+fn too_large(bytes: usize, room: usize) -> Park {
+    Park::new(
+        ParkReason::Payload,
+        format!("one decision of the orchestrator has {bytes} bytes; a message to this scheduler holds {room} bytes"),
+        "carry fewer or smaller events over when continuing as new, and pass references to large data instead of the data",
+    )
+}
+
 impl Shared {
     fn run(self: &Arc<Self>, item: Item) {
         let Item { request, token, owed, fetched } = item;
         let instance_id = request.instance_id.clone();
         let result = catch_unwind(AssertUnwindSafe(|| self.episodes.run(request, &token, fetched)));
         match result {
+            Ok(Outcome::Answer(response, _)) if let Some((bytes, room)) = oversized(&response, (self.parks)()) => {
+                self.park(instance_id, too_large(bytes, room), String::new(), token, owed);
+            }
             Ok(Outcome::Answer(response, logs)) => {
                 self.patience.lock().went_on(&instance_id);
                 owed.answer(Answer::Orchestration(Box::new(response)), logs);
@@ -117,7 +128,7 @@ impl Shared {
     fn fetch(self: &Arc<Self>, mut request: wire::OrchestratorRequest, token: String, owed: Owed) {
         let shared = Arc::clone(self);
         self.runtime.spawn(async move {
-            match shared.channel.history(request.instance_id.clone(), request.execution_id.clone()).await {
+            match shared.channel.history(request.instance_id.clone(), request.execution_id.clone(), true).await {
                 Ok(events) => {
                     request.past_events = events;
                     let _ = shared.queue.send(Item { request, token, owed, fetched: true });

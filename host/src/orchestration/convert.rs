@@ -176,25 +176,44 @@ fn value(json: serde_json::Value) -> prost_types::Value {
     prost_types::Value { kind: Some(kind) }
 }
 
-/// The answer to a work item. `default_version` is asked when the next generation runs on the default version.
+/// What an answer repeats from the work item that it answers.
+#[derive(Clone, Debug, Default)]
+pub struct Answered {
+    /// The instance.
+    pub instance_id: String,
+    /// The item's token.
+    pub completion_token: String,
+    /// The orchestration's own span.
+    pub trace: Option<wire::OrchestrationTraceContext>,
+}
+
+/// The answer to a work item. `calls` is the trace context of what the turn calls. `default_version` is asked when the next generation
+/// runs on the default version.
 pub fn response(
-    instance_id: String,
-    completion_token: String,
-    trace: Option<wire::OrchestrationTraceContext>,
+    answered: Answered,
     turn: Turn,
+    calls: Option<wire::TraceContext>,
     default_version: impl Fn() -> Option<String>,
 ) -> wire::OrchestratorResponse {
     wire::OrchestratorResponse {
-        instance_id,
-        actions: turn.actions.into_iter().map(|action| self::action(action, &default_version)).collect(),
+        instance_id: answered.instance_id,
+        actions: turn
+            .actions
+            .into_iter()
+            .map(|action| self::action(action, calls.as_ref(), &default_version))
+            .collect(),
         custom_status: turn.custom_status,
-        completion_token,
-        orchestration_trace_context: trace,
+        completion_token: answered.completion_token,
+        orchestration_trace_context: answered.trace,
         ..Default::default()
     }
 }
 
-fn action(action: Action, default_version: &impl Fn() -> Option<String>) -> wire::OrchestratorAction {
+fn action(
+    action: Action,
+    calls: Option<&wire::TraceContext>,
+    default_version: &impl Fn() -> Option<String>,
+) -> wire::OrchestratorAction {
     let decision = match action.decision {
         Decision::Activity { name, version, input, tags } => {
             OrchestratorActionType::ScheduleTask(wire::ScheduleTaskAction {
@@ -202,7 +221,7 @@ fn action(action: Action, default_version: &impl Fn() -> Option<String>) -> wire
                 version,
                 input,
                 tags: tags.into_iter().collect(),
-                parent_trace_context: None,
+                parent_trace_context: calls.cloned(),
             })
         }
         Decision::Child { instance_id, name, version, input, tags } => {
@@ -211,7 +230,7 @@ fn action(action: Action, default_version: &impl Fn() -> Option<String>) -> wire
                 name,
                 version,
                 input,
-                parent_trace_context: None,
+                parent_trace_context: calls.cloned(),
                 tags: tags.into_iter().collect(),
             })
         }
@@ -265,16 +284,19 @@ fn completion(
 }
 
 /// The answer to a request to terminate: nothing of the guest is needed for it.
-pub(crate) fn terminated(
-    instance_id: String,
-    completion_token: String,
-    trace: Option<wire::OrchestrationTraceContext>,
-    output: Option<String>,
-) -> wire::OrchestratorResponse {
+pub(crate) fn terminated(answered: Answered, output: Option<String>) -> wire::OrchestratorResponse {
     let completion = Completion::new(Status::Terminated, output);
     // No replay says which action would be next; the protocol's mark for "no action of the code" is -1.
     let action = Action { id: -1, decision: Decision::Complete(Box::new(completion)) };
-    response(instance_id, completion_token, trace, Turn { actions: vec![action], ..Turn::default() }, || None)
+    response(answered, Turn { actions: vec![action], ..Turn::default() }, None, || None)
+}
+
+/// The answer to a request to rewind: the history that the execution goes on with.
+pub(crate) fn rewound(answered: Answered, new_history: Vec<wire::HistoryEvent>) -> wire::OrchestratorResponse {
+    let rewind = OrchestratorActionType::RewindOrchestration(wire::RewindOrchestrationAction { new_history });
+    let mut response = response(answered, Turn::default(), None, || None);
+    response.actions.push(wire::OrchestratorAction { id: -1, orchestrator_action_type: Some(rewind) });
+    response
 }
 
 #[cfg(test)]
@@ -322,7 +344,7 @@ mod tests {
             actions: vec![Action { id: 0, decision: Decision::Complete(Box::new(completion)) }],
             ..Turn::default()
         };
-        let response = response("i".to_owned(), "t".to_owned(), None, turn, || None);
+        let response = response(Answered::default(), turn, None, || None);
         let kind = Some(durawasm_proto::v1::answer::Kind::Orchestration(response));
         let answers = vec![durawasm_proto::v1::Answer { sequence: 1, kind }];
         let frame = durawasm_proto::v1::WorkerFrame { answers, ..Default::default() };

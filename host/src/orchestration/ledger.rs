@@ -21,7 +21,7 @@ pub(super) struct Ledger {
     /// The latest action of each such op.
     awaited: HashMap<i32, Awaited>,
     unconfirmed: VecDeque<Action>,
-    /// Whether something that was emitted in an earlier episode is missing from a history with gaps.
+    /// Whether something is missing from the history: what comes behind it may differ from what is recorded.
     gaps: bool,
 }
 
@@ -136,7 +136,7 @@ impl Ledger {
 
     /// An episode of a history with gaps is over: what is not confirmed by now is missing.
     pub(super) fn note_gaps(&mut self) {
-        self.gaps = !self.unconfirmed.is_empty();
+        self.gaps |= !self.unconfirmed.is_empty();
     }
 
     /// A history with gaps says that this action was committed (see `session/checks.rs`). Its id is taken: nothing else may have it.
@@ -145,7 +145,10 @@ impl Ledger {
         let found = match exact {
             Some(at) => Some(at),
             None if !self.is_behind_a_gap() => return Err(self.mismatch()),
-            None => self.unconfirmed.iter().position(|action| is(action, recorded)),
+            None => {
+                self.gaps = true;
+                self.unconfirmed.iter().position(|action| is(action, recorded))
+            }
         };
         self.last_action = self.last_action.max(id);
         if let Some(action) = found.and_then(|at| self.unconfirmed.remove(at)) {

@@ -14,12 +14,14 @@ mod history;
 mod ledger;
 mod park;
 mod retry;
+pub(crate) mod rewind;
 mod seed;
 mod session;
+pub(crate) mod trace;
 pub(crate) mod warmth;
 
 pub use action::{Action, Completion, Decision, Status, Turn};
-pub use convert::{history_event, response};
+pub use convert::{Answered, history_event, response};
 pub use guest::{Guest, GuestFault, LogLevel, LogLine, Question};
 pub use history::{EventKind, ExecutionStarted, HistoryEvent, ParentInstance, Recorded, RecordedKind, Time};
 pub use park::{Park, ParkReason};

@@ -272,6 +272,8 @@ impl<G: Guest> Session<G> {
                 _ => self.deliver(event)?,
             },
             EventKind::Suspended => {
+                // What came before may have ended the execution: then nothing is held.
+                self.flush()?;
                 self.held.get_or_insert_default();
             }
             EventKind::Resumed => {

@@ -8,6 +8,7 @@
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
 use std::sync::LazyLock;
 
+use durawasm_proto::durabletask::TraceContext;
 use lru::LruCache;
 
 use super::guest::Guest;
@@ -19,6 +20,8 @@ use super::session::Session;
 pub(crate) struct Warm<G> {
     pub(crate) session: Session<G>,
     pub(crate) execution_id: String,
+    /// The trace context with which the execution was started.
+    pub(crate) trace: Option<TraceContext>,
     /// The completion token of the item that it answered last.
     pub(crate) answered: String,
     /// What it has applied.

@@ -14,6 +14,9 @@ pub struct Journal {
     pub past: Vec<HistoryEvent>,
     /// Actions that wait for a result: their id, kind and decision.
     pub open: Vec<(i32, RecordedKind, Decision)>,
+    /// Whether the instance may be suspended and resumed now and then.
+    pub suspends: bool,
+    suspended: bool,
     micros: u32,
 }
 
@@ -39,8 +42,11 @@ impl Journal {
     pub fn episode(&mut self, kinds: Vec<EventKind>) -> Vec<HistoryEvent> {
         let mut events = vec![self.event(-1, EventKind::EpisodeStarted)];
         for kind in kinds {
-            if let EventKind::Resolved { action, .. } = &kind {
-                self.open.retain(|(id, _, _)| id != action);
+            match &kind {
+                EventKind::Resolved { action, .. } => self.open.retain(|(id, _, _)| id != action),
+                EventKind::Suspended => self.suspended = true,
+                EventKind::Resumed => self.suspended = false,
+                _ => {}
             }
             events.push(self.event(-1, kind));
         }
@@ -59,6 +65,40 @@ impl Journal {
                 self.open.push((action.id, kind, action.decision.clone()));
             }
         }
+    }
+}
+
+impl Journal {
+    /// What a rewind makes of the history: failures are gone, and the calls of the activities that failed. Children that failed run again.
+    pub fn rewind(&mut self) {
+        let failed = |event: &HistoryEvent, kind: RecordedKind| match &event.kind {
+            EventKind::Resolved { of, action, outcome: Err(_) } if *of == kind => Some(*action),
+            _ => None,
+        };
+        let activities: Vec<i32> = self.past.iter().filter_map(|e| failed(e, RecordedKind::Activity)).collect();
+        let children: Vec<i32> = self.past.iter().filter_map(|e| failed(e, RecordedKind::Child)).collect();
+        for event in &self.past {
+            if let EventKind::Recorded(Recorded { kind: RecordedKind::Child, name }) = &event.kind
+                && children.contains(&event.id)
+            {
+                let decision = Decision::Child {
+                    instance_id: String::new(),
+                    name: name.clone(),
+                    version: None,
+                    input: None,
+                    tags: Vec::new(),
+                };
+                self.open.push((event.id, RecordedKind::Child, decision));
+            }
+        }
+        self.past.retain(|event| match &event.kind {
+            EventKind::Resolved { of: RecordedKind::Activity | RecordedKind::Child, outcome: Err(_), .. } => false,
+            EventKind::Recorded(Recorded { kind: RecordedKind::Activity, .. }) => !activities.contains(&event.id),
+            EventKind::Completed => false,
+            _ => true,
+        });
+        let rewound = self.event(-1, EventKind::Rewound);
+        self.past.push(rewound);
     }
 }
 
@@ -101,18 +141,31 @@ pub type Choice = (u8, u8);
 
 /// Runs an instance live, in one warm session, letting happen what the choices say, and then everything that is left.
 pub fn live<G: Guest>(
-    mut session: Session<G>,
+    session: Session<G>,
     begin: impl FnOnce(&mut Journal) -> Vec<HistoryEvent>,
     choices: &[Vec<Choice>],
     outcome: impl Fn(&Decision) -> Outcome,
     events: &[&str],
 ) -> (Journal, Vec<Episode>) {
     let mut journal = Journal::default();
+    let new = begin(&mut journal);
+    go_on(session, journal, new, choices, outcome, events)
+}
+
+/// Runs an instance on from where its journal and session stand, beginning with these new events.
+pub fn go_on<G: Guest>(
+    mut session: Session<G>,
+    mut journal: Journal,
+    mut new: Vec<HistoryEvent>,
+    choices: &[Vec<Choice>],
+    outcome: impl Fn(&Decision) -> Outcome,
+    events: &[&str],
+) -> (Journal, Vec<Episode>) {
     let mut episodes = Vec::new();
-    let mut new = begin(&mut journal);
     let mut choices = choices.iter();
+    let mut past = journal.past.clone();
     loop {
-        let turn = session.apply([], new.clone()).expect("a live run goes on");
+        let turn = session.apply(std::mem::take(&mut past), new.clone()).expect("a live run goes on");
         episodes.push(Episode { before: journal.past.len(), new: new.clone(), turn: turn.clone() });
         journal.commit(new, &turn);
         if turn.ended {
@@ -121,6 +174,7 @@ pub fn live<G: Guest>(
         let kinds = match choices.next() {
             Some(choices) => choose(&journal, choices, &outcome, events),
             // The choices are used up: all that is open happens, then one event of each name.
+            None if journal.suspended => vec![EventKind::Resumed],
             None if journal.open.is_empty() => return (journal, episodes),
             None => journal.open.iter().map(|(id, kind, decision)| resolved(*kind, *id, outcome(decision))).collect(),
         };
@@ -137,7 +191,9 @@ fn choose(
     let mut open = journal.open.clone();
     let mut kinds = Vec::new();
     for (what, which) in choices {
-        if what % 3 == 0 || open.is_empty() {
+        if journal.suspends && what % 11 == 5 {
+            kinds.push(if which % 2 == 0 { EventKind::Suspended } else { EventKind::Resumed });
+        } else if what % 3 == 0 || open.is_empty() {
             let name = events[usize::from(*which) % events.len()];
             kinds.push(raised(name, &format!("\"{}-{which}\"", kinds.len())));
         } else {

@@ -4,6 +4,7 @@
 
 pub mod journal;
 pub mod reactor;
+pub mod script;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use durawasm_host::abi::orchestrator::Context;
 use durawasm_host::abi::{ActivityCall, ChildCall, Command, OpId, Request, Resolution, RetryPolicy, Timestamp};
+use durawasm_host::abi::{NextGeneration, NextVersion};
 use durawasm_host::orchestration::{Guest, GuestFault, Streams, Time};
+
+use super::journal::failure;
 
 /// One thing to wait for.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub enum Effect {
     Status(u32),
     Send,
     Complete,
+    Fail,
+    ContinueAsNew { keep_events: bool },
 }
 
 /// A thing to wait for, and what to do when it has happened.
@@ -78,12 +83,19 @@ impl Reactor {
                     name: "hello".to_owned(),
                     payload: None,
                 })),
-                Effect::Complete => {
-                    self.ended = true;
-                    out.push(Command::Complete(Ok(None)));
+                Effect::Complete => self.end(Command::Complete(Ok(None)), out),
+                Effect::Fail => self.end(Command::Complete(Err(vec![failure("Fatal")])), out),
+                Effect::ContinueAsNew { keep_events } => {
+                    let next = NextGeneration { input: None, keep_events: *keep_events, version: NextVersion::Keep };
+                    self.end(Command::ContinueAsNew(next), out);
                 }
             }
         }
+    }
+
+    fn end(&mut self, command: Command, out: &mut Vec<Command>) {
+        self.ended = true;
+        out.push(command);
     }
 
     fn issue(&mut self, node: usize, now: Timestamp, out: &mut Vec<Command>) {

@@ -90,11 +90,16 @@ impl Durawasm for Scheduler {
 struct Work {
     taken: AtomicUsize,
     busy: AtomicUsize,
+    asked: parking_lot::Mutex<Vec<(v1::Query, mpsc::UnboundedSender<v1::QueryAnswer>)>>,
 }
 
 impl Intake for Work {
     fn take(&self, _: wire::WorkItem) {
         self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn ask(&self, query: v1::Query, replies: mpsc::UnboundedSender<v1::QueryAnswer>) {
+        self.asked.lock().push((query, replies));
     }
 
     fn busy(&self) -> usize {
@@ -206,4 +211,45 @@ async fn a_host_that_ends_says_so_once_and_gives_back_what_still_comes() {
     let acknowledged = vec![frame.answers[0].sequence];
     peer.send(v1::SchedulerFrame { acknowledged, ..Default::default() }).await;
     world.ended().await;
+}
+
+#[tokio::test]
+async fn a_question_is_answered_on_its_stream_once_and_lost_with_it() {
+    let mut world = World::new().await;
+    let mut peer = world.peer().await;
+    let ask =
+        |number| v1::SchedulerFrame { queries: vec![v1::Query { number, ..Default::default() }], ..Default::default() };
+    peer.send(ask(1)).await;
+    peer.send(ask(2)).await;
+    let mut asked = Vec::new();
+    while asked.len() < 2 {
+        asked.append(&mut world.work.asked.lock());
+        tokio::task::yield_now().await;
+    }
+    let (_, later) = asked.pop().expect("two were asked");
+    let (query, replies) = asked.pop().expect("two were asked");
+    let output = Some("42".to_owned());
+    replies.send(v1::QueryAnswer { number: query.number, output: output.clone(), failure: None }).expect("it is whole");
+    let frame = peer.frame().await;
+    assert_eq!(frame.query_answers, [v1::QueryAnswer { number: 1, output, failure: None }]);
+    assert!(frame.answers.is_empty());
+    drop(peer);
+
+    let mut peer = world.peer().await;
+    // Numbers belong to their stream: on this one, this would answer another question.
+    assert!(later.send(v1::QueryAnswer { number: 2, ..Default::default() }).is_err());
+    world.answer(result(3));
+    let frame = peer.frame().await;
+    assert_eq!((frame.query_answers.len(), frame.answers.len()), (0, 1));
+}
+
+#[test]
+fn answers_to_questions_are_shared_out_over_frames() {
+    let answer = |number, bytes| v1::QueryAnswer { number, output: Some("x".repeat(bytes)), failure: None };
+    let mut answers = VecDeque::from([answer(1, 3 << 20), answer(2, 1 << 20), answer(3, 10), answer(4, 3 << 20)]);
+    let mut shares = Vec::new();
+    while !answers.is_empty() {
+        shares.push(share(&mut answers).iter().map(|answer| answer.number).collect::<Vec<_>>());
+    }
+    assert_eq!(shares, [vec![1], vec![2, 3], vec![4]]);
 }

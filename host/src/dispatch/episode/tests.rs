@@ -187,3 +187,175 @@ fn a_history_that_holds_another_activity_parks_with_both_names() {
     }
     assert!(!component.is_empty());
 }
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// The beginning of an execution that was started within a trace.
+fn begin_traced() -> Vec<wire::HistoryEvent> {
+    let mut new = begin("program");
+    if let Some(EventType::ExecutionStarted(started)) = &mut new[1].event_type {
+        started.parent_trace_context =
+            Some(wire::TraceContext { trace_parent: TRACE.to_owned(), ..Default::default() });
+    }
+    new
+}
+
+fn call_trace(response: &wire::OrchestratorResponse) -> &str {
+    call_trace_of(&response.actions[0])
+}
+
+#[test]
+fn calls_carry_the_trace_of_whoever_started_the_orchestration_warm_and_cold() {
+    let episodes = episodes();
+    let first = answer(episodes.run(item(vec![], begin_traced(), Some(("", 0))), "t1", false));
+    assert_eq!(call_trace(&first), TRACE);
+    let warm = answer(episodes.run(item(vec![], completed(2, 1, "1"), Some(("t1", 3))), "t2", false));
+    assert_eq!(call_trace(&warm), TRACE);
+    let mut past = begin_traced();
+    past.push(scheduled(1, 1, "echo"));
+    let cold = answer(episodes.run(item(past, completed(2, 1, "1"), None), "t3", false));
+    assert_eq!((call_trace(&cold), episodes.warmth().cold), (TRACE, 2));
+}
+
+#[test]
+fn every_answer_repeats_the_token_and_the_orchestrations_own_span() {
+    let episodes = episodes();
+    let span = wire::OrchestrationTraceContext {
+        span_id: Some("1111111111111111".to_owned()),
+        span_start_time: Some(Timestamp { seconds: 1, nanos: 0 }),
+    };
+    let traced = |mut item: wire::OrchestratorRequest| {
+        item.orchestration_trace_context = Some(span.clone());
+        item
+    };
+    let terminated = || {
+        let mut new = begin("program");
+        new.push(event(1, -1, EventType::ExecutionTerminated(wire::ExecutionTerminatedEvent::default())));
+        new
+    };
+    let rewound = || item(failed_history(), rewind(), None);
+    let items = [
+        item(vec![], begin_traced(), Some(("", 0))),
+        item(vec![], completed(2, 1, "1"), Some(("0", 3))),
+        item(vec![], terminated(), None),
+        rewound(),
+    ];
+    for (number, item) in items.into_iter().enumerate() {
+        let token = number.to_string();
+        let response = answer(episodes.run(traced(item), &token, false));
+        assert_eq!((&response.completion_token, response.instance_id.as_str()), (&token, "instance"));
+        assert_eq!(response.orchestration_trace_context.as_ref(), Some(&span));
+        if number < 2 {
+            assert_eq!(
+                call_trace(&response),
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-01",
+                "its own span is the parent of its calls"
+            );
+        }
+    }
+}
+
+fn call_trace_of(action: &wire::OrchestratorAction) -> &str {
+    match &action.orchestrator_action_type {
+        Some(OrchestratorActionType::ScheduleTask(task)) => &task.parent_trace_context.as_ref().unwrap().trace_parent,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The history of an execution whose second activity failed, and with it the execution.
+fn failed_history() -> Vec<wire::HistoryEvent> {
+    let mut past = begin("program");
+    past.push(scheduled(1, 1, "echo"));
+    past.extend(completed(2, 1, "1"));
+    past.push(scheduled(2, 2, "echo"));
+    let failed = wire::TaskFailedEvent { task_scheduled_id: 2, failure_details: None };
+    past.push(event(3, -1, EventType::OrchestratorStarted(wire::OrchestratorStartedEvent {})));
+    past.push(event(3, -1, EventType::TaskFailed(failed)));
+    let end = wire::ExecutionCompletedEvent {
+        orchestration_status: wire::OrchestrationStatus::Failed.into(),
+        ..Default::default()
+    };
+    past.push(event(3, 3, EventType::ExecutionCompleted(end)));
+    past
+}
+
+fn episode(seconds: i64) -> wire::HistoryEvent {
+    event(seconds, -1, EventType::OrchestratorStarted(wire::OrchestratorStartedEvent {}))
+}
+
+fn rewind() -> Vec<wire::HistoryEvent> {
+    vec![episode(4), event(4, -1, EventType::ExecutionRewound(Box::default()))]
+}
+
+fn calls(response: &wire::OrchestratorResponse) -> Vec<i32> {
+    response.actions.iter().map(|action| action.id).collect()
+}
+
+/// What the Python package's server and Azure's scheduler do.
+#[test]
+fn a_scheduler_that_leaves_the_rewind_to_workers_gets_another_history_and_then_goes_on_with_it() {
+    let episodes = episodes();
+    let response = answer(episodes.run(item(failed_history(), rewind(), None), "t1", false));
+    let Some(OrchestratorActionType::RewindOrchestration(rewritten)) = &response.actions[0].orchestrator_action_type
+    else {
+        panic!("{response:?}")
+    };
+    assert_eq!(calls(&response), [-1], "one action, which is none of the code");
+    let history = rewritten.new_history.clone();
+    let response = answer(episodes.run(item(history.clone(), vec![episode(5)], None), "t2", false));
+    assert_eq!(calls(&response), [2], "what failed is called again with its id");
+    // Warm behind it, and cold the same.
+    let mut past = history;
+    past.extend([episode(5), scheduled(5, 2, "echo")]);
+    let done = |token| answer(episodes.run(item(past.clone(), completed(6, 2, "2"), None), token, false));
+    assert_eq!(result(&done("t3")), r#"[{"value":1},{"value":2}]"#);
+    assert_eq!(episodes.warmth().warm, 1);
+    assert_eq!(result(&done("t4")), r#"[{"value":1},{"value":2}]"#);
+    assert_eq!(episodes.warmth().warm, 1);
+}
+
+/// What our scheduler does.
+#[test]
+fn a_history_that_the_scheduler_has_rewound_itself_goes_on_without_anything_new() {
+    let episodes = episodes();
+    let mut past: Vec<_> = failed_history().into_iter().take(6).filter(|event| event.event_id != 2).collect();
+    past.extend(rewind());
+    let response = answer(episodes.run(item(past, vec![episode(5)], Some(("other", 7))), "t", false));
+    assert_eq!(calls(&response), [2]);
+}
+
+#[test]
+fn a_rewind_that_comes_as_new_although_the_history_is_rewritten_is_a_plain_episode() {
+    let episodes = episodes();
+    let past: Vec<_> = failed_history().into_iter().take(5).collect();
+    let response = answer(episodes.run(item(past, rewind(), None), "t", false));
+    assert_eq!(calls(&response), [2]);
+}
+
+#[test]
+fn a_rewind_whose_past_was_left_out_asks_for_it() {
+    let mut request = item(vec![], rewind(), None);
+    request.requires_history_streaming = true;
+    let Outcome::NeedsHistory(request) = episodes().run(request, "t", false) else { panic!("it is needed") };
+    assert_eq!(request.new_events.len(), 2);
+}
+
+#[test]
+fn an_instance_that_was_reset_is_replayed_from_its_shorter_history() {
+    let episodes = episodes();
+    answer(episodes.run(item(vec![], begin("program"), Some(("", 0))), "t1", false));
+    answer(episodes.run(item(vec![], completed(2, 1, "1"), Some(("t1", 3))), "t2", false));
+    // Back to before the first result: the session has seen it, and a new execution has not.
+    let mut past = begin("program");
+    past.push(scheduled(1, 1, "echo"));
+    let mut reset = item(past, vec![episode(5)], Some(("t1", 3)));
+    reset.execution_id = Some("after the reset".to_owned());
+    assert!(calls(&answer(episodes.run(reset, "t3", false))).is_empty());
+    let mut next = item(vec![], completed(6, 1, "100"), Some(("t3", 4)));
+    next.execution_id = Some("after the reset".to_owned());
+    answer(episodes.run(next, "t4", false));
+    let mut last = item(vec![], completed(7, 2, "2"), Some(("t4", 7)));
+    last.execution_id = Some("after the reset".to_owned());
+    let last = answer(episodes.run(last, "t5", false));
+    assert_eq!(result(&last), r#"[{"value":100},{"value":2}]"#);
+}
