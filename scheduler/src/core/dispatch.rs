@@ -68,6 +68,9 @@ pub struct StreamInfo {
     pub answers: bool,
 }
 
+/// The length at which a queue is looked through for the first time.
+const FIRST_SWEEP: usize = 1_024;
+
 #[derive(Debug)]
 struct Stream {
     info: StreamInfo,
@@ -85,6 +88,8 @@ type RouteIndex = usize;
 struct Queue {
     route: Route,
     waiting: VecDeque<(Ticket, Work)>,
+    /// At this length it is looked through for tickets that stand for nothing any more: where nobody takes from a queue, nobody finds them.
+    sweep_at: usize,
     /// Streams whose filters name this route.
     named: Vec<StreamId>,
     /// Streams without filters.
@@ -110,6 +115,8 @@ pub struct Dispatcher {
     streams: HashMap<StreamId, Stream>,
     /// Which stream has an attempt.
     attempts: HashMap<u64, (StreamId, WorkKind)>,
+    /// Queues that have grown enough to be looked through.
+    grown: Vec<RouteIndex>,
     /// Streams that got room, or a route, since they were last served.
     hungry: BTreeSet<(StreamId, WorkKind)>,
     next_ticket: Ticket,
@@ -191,6 +198,9 @@ impl Dispatcher {
         let ticket = self.next_ticket;
         let queue = &mut self.queues[index];
         queue.waiting.push_back((ticket, work));
+        if queue.waiting.len() == queue.sweep_at {
+            self.grown.push(index);
+        }
         let kind = queue.route.kind;
         for id in self.queues[index].takers() {
             if has_room(&self.streams[id], kind) {
@@ -237,6 +247,13 @@ impl Dispatcher {
         }
     }
 
+    /// The work of an attempt that a stream has.
+    #[must_use]
+    pub fn work(&self, attempt: u64) -> Option<&Work> {
+        let (id, kind) = self.attempts.get(&attempt)?;
+        self.streams.get(id)?.open[*kind as usize].get(&attempt)
+    }
+
     /// Notes that an attempt was answered, whatever the answer was worth: its stream has room again.
     pub fn release(&mut self, attempt: u64) {
         let Some((id, kind)) = self.attempts.remove(&attempt) else { return };
@@ -248,6 +265,12 @@ impl Dispatcher {
 
     /// The next piece of waiting work for a stream with room. `is_current` says whether a ticket still stands for its work.
     pub fn next(&mut self, mut is_current: impl FnMut(&Work, Ticket) -> bool) -> Option<(StreamId, Work)> {
+        for index in std::mem::take(&mut self.grown) {
+            let queue = &mut self.queues[index];
+            queue.waiting.retain(|(ticket, work)| is_current(work, *ticket));
+            // Twice what is left, so that each entry pays for one look on average.
+            queue.sweep_at = FIRST_SWEEP.max(2 * queue.waiting.len());
+        }
         while let Some(&(id, kind)) = self.hungry.first() {
             if let Some(work) = self.take_for(id, kind, &mut is_current) {
                 return Some((id, work));
@@ -304,6 +327,7 @@ impl Dispatcher {
         self.queues.push(Queue {
             route: route.clone(),
             waiting: VecDeque::new(),
+            sweep_at: FIRST_SWEEP,
             named: Vec::new(),
             unfiltered: Vec::new(),
         });
@@ -348,7 +372,14 @@ mod tests {
             });
             Filters([list.collect(), Vec::new(), Vec::new()])
         });
-        StreamInfo { worker: worker.into(), limits: [limit; 3], filters, extended: false, history_streaming: false, answers: false }
+        StreamInfo {
+            worker: worker.into(),
+            limits: [limit; 3],
+            filters,
+            extended: false,
+            history_streaming: false,
+            answers: false,
+        }
     }
 
     fn episode(id: &str) -> Work {
@@ -365,6 +396,22 @@ mod tests {
             }
         }
         got
+    }
+
+    #[test]
+    fn a_queue_that_nobody_serves_does_not_keep_what_left_it_by_another_door() {
+        let mut dispatcher = Dispatcher::default();
+        let mut current = std::collections::HashSet::new();
+        for number in 0..100_000 {
+            let ticket = dispatcher.enqueue(&route("nobody", ""), episode(&number.to_string()));
+            current.insert(ticket);
+            if number % 10 > 0 {
+                current.remove(&ticket);
+            }
+            assert_eq!(dispatcher.next(|_, ticket| current.contains(&ticket)), None);
+        }
+        let kept = dispatcher.unserved().count();
+        assert!((10_000..=2 * 10_000 + FIRST_SWEEP).contains(&kept), "{kept} entries are kept");
     }
 
     #[test]
