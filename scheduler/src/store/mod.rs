@@ -107,7 +107,7 @@ pub enum InstanceOrder {
     /// By the time of creation, then by id. With a prefix: by id alone.
     #[default]
     Created,
-    /// By the time of the end, then by id. Shows only what has ended.
+    /// By the time of the end, then by id, with a prefix too. Shows only what has ended.
     Completed,
 }
 
