@@ -20,7 +20,7 @@ pub enum Sdk {
 }
 
 /// The WebAssembly components that scenarios call and are called by.
-const COMPONENTS: [&str; 2] = ["hello_cities.wasm", "test_durability.wasm"];
+const COMPONENTS: [&str; 3] = ["hello_cities.wasm", "test_durability.wasm", "test_foreign.wasm"];
 
 impl Sdk {
     /// Runs the scenarios of a feature in a world of their own: a scheduler, a host with components, and the script.

@@ -136,4 +136,12 @@ exports.scenarios = {
     assert.deepEqual([state.serializedInput, state.serializedOutput], [undefined, undefined]);
     assert.equal(parse((await hub.state(id)).serializedInput), "in");
   },
+  "an orchestrator in WebAssembly fans out to 100 activities in JavaScript": async (hub) => {
+    const numbers = Array.from({ length: 100 }, (_, n) => n);
+    assert.deepEqual(await hub.run("foreign_calls", numbers.map((input) => ({ name: "echo", input }))), numbers);
+  },
+  "an orchestrator in WebAssembly catches the failure of an activity in JavaScript": async (hub) => {
+    const [[type, message]] = await hub.run("foreign_failure", { name: "soldOut", input: "tea" });
+    assert.deepEqual([type, message], ["StockError", "no tea left"]);
+  },
 };

@@ -174,4 +174,18 @@ exports.scenarios = {
     const middle = { name: "start_foreign", input: { name: "addsOne", input: 6 } };
     assert.equal(await hub.run("calls", middle), 7);
   },
+  "a parent in WebAssembly gives its JavaScript child an id, and runs 30 of them side by side": async (hub) => {
+    const child = hub.id("child");
+    assert.equal(await hub.run("foreign_call", { name: "addsOne", child: true, id: child, input: 1 }), 2);
+    assert.equal(await hub.output(child), 2);
+    const family = Array.from({ length: 30 }, (_, n) => ({ name: "addsOne", child: true, input: n }));
+    assert.deepEqual(await hub.run("foreign_calls", family), family.map(({ input }) => input + 1));
+  },
+  "a parent in WebAssembly catches that its JavaScript child was terminated": async (hub) => {
+    const child = hub.id("child");
+    const parent = await hub.start("foreign_failure", { name: "waits", child: true, id: child });
+    await hub.says(child, "waiting");
+    await hub.client.terminateOrchestration(child, "enough");
+    assert.match((await hub.output(parent))[0][1], /terminated/i);
+  },
 };

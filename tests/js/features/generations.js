@@ -136,4 +136,13 @@ exports.scenarios = {
   "a client waits for an orchestrator in WebAssembly through its generations": async (hub) => {
     assert.equal(await hub.run("generations", 20), 0);
   },
+  "events of a JavaScript client reach the generations of an orchestrator in WebAssembly, none lost, in order": async (
+    hub,
+  ) => {
+    const id = await hub.start("foreign_items", { taken: [], count: 60 });
+    for (let n = 0; n < 60; n += 1) {
+      await hub.client.raiseOrchestrationEvent(id, "Item", n);
+    }
+    assert.deepEqual(await hub.output(id), Array.from({ length: 60 }, (_, n) => n));
+  },
 };

@@ -207,4 +207,13 @@ exports.scenarios = {
     const other = await hub.client.restartOrchestration(id, true);
     assert.deepEqual(await hub.output(other), { ...first, id: other });
   },
+  "an orchestrator in WebAssembly whose JavaScript activities ran side by side can be rewound": async (hub) => {
+    const keys = [hub.id("key"), hub.id("key"), hub.id("key")];
+    const calls = keys.map((input) => ({ name: "worksUnlessBroken", input }));
+    const id = await breaks(hub, keys[1], "foreign_calls", calls);
+    await hub.client.rewindInstance(id, "mended");
+    // It fails with the first failure. What came later was for an instance that had ended, and is done again.
+    const counts = await hub.output(id);
+    assert.ok(counts[1] === 2 && counts.every((count) => count === 1 || count === 2), counts);
+  },
 };

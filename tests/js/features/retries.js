@@ -148,4 +148,18 @@ exports.scenarios = {
   "a child in WebAssembly whose JavaScript activity fails is retried by its JavaScript parent": async (hub) => {
     assert.equal(await hub.run("retriedChildInWebAssembly", 3), 3);
   },
+  "an activity in JavaScript is retried by the policy of an orchestrator in WebAssembly": async (hub) => {
+    const call = (good, count) => ({ name: "failsUntil", input: { key: hub.id("key"), good }, attempts: count });
+    const id = await hub.start("foreign_call", call(3, 4));
+    assert.equal(await hub.output(id), 3);
+    assert.equal(of(await hub.client.getOrchestrationHistory(id), "TaskFailed").length, 2);
+    assert.match((await hub.failure("foreign_call", call(99, 2))).message, /attempt 2/);
+  },
+  "a child in JavaScript is retried by its parent in WebAssembly, and keeps its id": async (hub) => {
+    const child = hub.id("child");
+    const input = { key: hub.id("key"), good: 3 };
+    const call = { name: "childFailsUntil", child: true, id: child, input, attempts: 4 };
+    assert.equal(await hub.run("foreign_call", call), 3);
+    assert.equal(await hub.output(child), 3);
+  },
 };

@@ -104,4 +104,11 @@ exports.scenarios = {
     const slept = await hub.run("napsBetweenChildren");
     assert.ok(slept.length === 2 && Math.min(...slept) >= 20, slept);
   },
+  "an orchestrator in WebAssembly gives up on a JavaScript activity that takes too long, and takes one that does not": async (
+    hub,
+  ) => {
+    assert.equal(await hub.run("foreign_race", { call: { name: "nobodyHasThis" }, millis: 30 }), "timed out");
+    const quick = { call: { name: "instantly", input: "quick" }, millis: 60000 };
+    assert.equal(await hub.run("foreign_race", quick), "quick");
+  },
 };

@@ -176,4 +176,16 @@ exports.scenarios = {
     assert.deepEqual(await hub.run("observe", 1, { version: "99.0.0" }), ["javascript", "99.0.0"]);
     assert.equal((await hub.run("observe", null)).length, 2);
   },
+  "an orchestrator in WebAssembly calls a version of a JavaScript child and of a JavaScript activity": async (hub) => {
+    for (const version of ["1.0", "2.0"]) {
+      await offers(hub, "chosenChild", version, { versioning: versioning(version, Strict, Fail) });
+      const workItemFilters = { activities: [{ name: "chosenActivity", versions: [version] }] };
+      await hub.work({ activities: { chosenActivity: () => version } }, { workItemFilters });
+    }
+    for (const version of ["1.0", "2.0"]) {
+      const child = { name: "chosenChild", child: true, version };
+      assert.deepEqual(await hub.run("foreign_call", child), [version, version]);
+      assert.equal(await hub.run("foreign_call", { name: "chosenActivity", version }), version);
+    }
+  },
 };

@@ -249,3 +249,16 @@ def _(hub):
     state = expect_status(hub.client.get_orchestration_state(instance, fetch_payloads=False), "COMPLETED")
     expect([state.serialized_input, state.serialized_output], [None, None])
     expect(parse(hub.state(instance).serialized_input), "in")
+
+
+@feature.scenario("an orchestrator in WebAssembly fans out to 100 activities in Python")
+def _(hub):
+    calls = [{"name": "echo", "input": number} for number in range(100)]
+    expect(hub.run("foreign_calls", calls), list(range(100)))
+
+
+@feature.scenario("an orchestrator in WebAssembly catches the failure of an activity in Python, and its cause")
+def _(hub):
+    types, messages = zip(*hub.run("foreign_failure", {"name": "breaks"}))
+    expect(list(messages), ["the outside", "'the inside'"])
+    expect([name.split(".")[-1] for name in types], ["StockError", "KeyError"])

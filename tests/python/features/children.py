@@ -224,3 +224,31 @@ def _(hub):
 def _(hub):
     middle = {"name": "start_foreign", "input": {"name": "adds_one", "input": 6}}
     expect(hub.run(calls, middle), 7)
+
+
+@feature.scenario("a parent in WebAssembly gives its Python child an id, and runs 30 of them side by side")
+def _(hub):
+    child = hub.id("child")
+    expect(hub.run("foreign_call", {"name": "adds_one", "child": True, "id": child, "input": 1}), 2)
+    expect(hub.output(child), 2)
+    family = [{"name": "adds_one", "child": True, "input": number} for number in range(30)]
+    expect(hub.run("foreign_calls", family), list(range(1, 31)))
+
+
+@feature.scenario("a parent in WebAssembly catches that its Python child was terminated")
+def _(hub):
+    child = hub.id("child")
+    parent = hub.start("foreign_failure", {"name": "waits", "child": True, "id": child})
+    eventually("the child is there", lambda: hub.state(child))
+    hub.says(child, "waiting")
+    hub.client.terminate_orchestration(child, output="enough")
+    expect_in("terminated", hub.output(parent)[0][1].lower())
+
+
+@feature.scenario("a parent in WebAssembly whose child's id is taken by a running Python instance is told so")
+def _(hub):
+    taken = hub.start(waits)
+    hub.says(taken, "waiting")
+    failure = hub.run("foreign_failure", {"name": "adds_one", "child": True, "id": taken, "input": 1})
+    expect_in(taken, failure[0][1])
+    expect_status(hub.state(taken), "RUNNING")

@@ -206,3 +206,11 @@ def _(hub):
 @feature.scenario("a client waits for an orchestrator in WebAssembly through its generations")
 def _(hub):
     expect(hub.run("generations", 20), 0)
+
+
+@feature.scenario("events of a Python client reach the generations of an orchestrator in WebAssembly, none lost, in order")
+def _(hub):
+    instance = hub.start("foreign_items", {"taken": [], "count": 60})
+    for number in range(60):
+        hub.client.raise_orchestration_event(instance, "Item", data=number)
+    expect(hub.output(instance), list(range(60)))

@@ -178,3 +178,25 @@ def _(hub):
     instance = hub.start(retried_child_in_webassembly, 3)
     expect(hub.output(instance), 3)
     expect(hub.output(f"{instance}-child"), 3)
+
+
+@feature.scenario("an activity in Python is retried by the policy of an orchestrator in WebAssembly")
+def _(hub):
+    key = hub.id("key")
+    instance = hub.start("foreign_call", {"name": "fails_until", "input": {"key": key, "good": 3}, "attempts": 4})
+    expect(hub.output(instance), 3)
+    expect([hub.events(instance).count(kind) for kind in ("TaskFailed", "TimerFired")], [2, 2])
+    hopeless = {"name": "fails_until", "input": {"key": hub.id("key"), "good": 99}, "attempts": 2}
+    expect_in("attempt 2", str(hub.failure("foreign_call", hopeless)))
+
+
+@feature.scenario("a child in Python is retried by its parent in WebAssembly, and keeps its id")
+def _(hub):
+    key, child = hub.id("key"), hub.id("child")
+    input = {"key": key, "good": 3}
+    call = {"name": "child_fails_until", "child": True, "id": child, "input": input, "attempts": 4}
+    instance = hub.start("foreign_call", call)
+    expect(hub.output(instance), 3)
+    expect(hub.output(child), 3)
+    created = [e for e in hub.history(instance) if type(e).__name__ == "SubOrchestrationInstanceCreatedEvent"]
+    expect([event.instance_id for event in created], [child] * 3)

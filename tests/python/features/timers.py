@@ -135,3 +135,11 @@ def _(hub):
 def _(hub):
     slept = hub.run(naps_between_children)
     assert len(slept) == 2 and min(slept) >= 20, slept
+
+
+@feature.scenario("an orchestrator in WebAssembly gives up on a Python activity that takes too long, and takes one that does not")
+def _(hub):
+    late = {"call": {"name": "nobody_has_this"}, "millis": 30}
+    expect(hub.run("foreign_race", late), "timed out")
+    quick = {"call": {"name": "instantly", "input": "quick"}, "millis": 60_000}
+    expect(hub.run("foreign_race", quick), "quick")

@@ -250,3 +250,20 @@ def _(hub):
     expect(len(hub.run("observe")), 2)
 
 
+
+
+@feature.scenario("an orchestrator in WebAssembly calls a version of a Python child and of a Python activity")
+def _(hub):
+    for version in ("1.0", "2.0"):
+        hub.work([tells("chosen_child", version)], versioning=versioning(version, STRICT, FAIL))
+        activity = named(lambda _, __, version=version: version, "chosen_activity")
+        hub.work([], [activity], filters=only(activities=[["chosen_activity", version]]))
+    for version in ("1.0", "2.0"):
+        child = {"name": "chosen_child", "child": True, "version": version}
+        expect(hub.run("foreign_call", child), [version, version])
+        expect(hub.run("foreign_call", {"name": "chosen_activity", "version": version}), version)
+    waiting = hub.start("foreign_call", {"name": "chosen_child", "child": True, "version": "3.0"})
+    hub.says(waiting, "calling")
+    hub.run(bystander)
+    hub.client.terminate_orchestration(waiting, recursive=True)
+    expect_status(hub.ended(waiting), "TERMINATED")
