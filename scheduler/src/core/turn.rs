@@ -108,7 +108,10 @@ impl Partition {
         mut response: pb::OrchestratorResponse,
     ) -> Result<Reply, Refusal> {
         let current = |instance: &Instance| match &instance.turn {
-            Turn::Sent(e) => e.attempt == token.attempt && token.incarnation == self.identity.incarnation,
+            Turn::Sent(e) => {
+                (e.attempt, instance.record.run, self.identity.incarnation)
+                    == (token.attempt, token.run, token.incarnation)
+            }
             _ => false,
         };
         let Some(instance) = self.instances.get_mut(&token.instance).filter(|i| current(i)) else {
@@ -268,7 +271,8 @@ impl Partition {
         if let Some(result) = asked_to_end.filter(|_| continues) {
             // Code that continued as new before it got to the termination has not seen it. Its next generation would not either.
             let terminated = pb::OrchestrationStatus::Terminated.into();
-            let complete = pb::CompleteOrchestrationAction { orchestration_status: terminated, result, ..Default::default() };
+            let complete =
+                pb::CompleteOrchestrationAction { orchestration_status: terminated, result, ..Default::default() };
             completion = completion.map(|(action_id, _)| (action_id, complete));
             continues = false;
         }
@@ -279,14 +283,19 @@ impl Partition {
             }
             Some((action_id, complete)) => {
                 instance.record.custom_status = response.custom_status;
-                let status = pb::OrchestrationStatus::try_from(complete.orchestration_status).ok();
-                let ending = Ending {
-                    // A status that is not an end, or unknown, is the worker's mistake; the user sees it as a failure.
-                    status: status.and_then(Status::from_wire).filter(|s| s.is_terminal()).unwrap_or(Status::Failed),
-                    result: complete.result,
-                    failure: complete.failure_details.map(events::bounded),
-                    action_id,
+                let number = complete.orchestration_status;
+                let status = pb::OrchestrationStatus::try_from(number).ok().and_then(Status::from_wire);
+                // A status that is not an end, or unknown, is the worker's mistake; the user sees it as a failure.
+                let mistake = || {
+                    let text = format!("its worker ended it with the status {number}, which is not one of an end");
+                    events::failure("InvalidCompletion", text, true)
                 };
+                let (status, failure) = match status.filter(|s| s.is_terminal()) {
+                    Some(status) => (status, complete.failure_details),
+                    None => (Status::Failed, Some(complete.failure_details.unwrap_or_else(mistake))),
+                };
+                let failure = failure.map(events::bounded);
+                let ending = Ending { status, result: complete.result, failure, action_id };
                 self.end(&mut instance, history, ending, recurse);
             }
             None => {

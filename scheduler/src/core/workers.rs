@@ -111,9 +111,18 @@ impl Partition {
         Ok(Reply::Done)
     }
 
-    /// The slot of an attempt is free again, whatever its answer is worth.
+    /// The slot of an attempt is free again, whatever its answer is worth. A token that was not given out like this frees nothing: the
+    /// item that it takes the number from would be forgotten when its stream breaks.
     pub(super) fn release(&mut self, token: &Token) {
-        if token.incarnation == self.identity.incarnation {
+        let is_its = match self.dispatcher.work(token.attempt) {
+            Some(Work::Episode(id)) => token.kind == WorkKind::Orchestration && *id == token.instance,
+            Some(Work::Activity(id, run, position)) => {
+                token.kind == WorkKind::Activity
+                    && (id, *run, *position) == (&token.instance, token.run, token.position)
+            }
+            None => false,
+        };
+        if is_its && token.incarnation == self.identity.incarnation {
             self.dispatcher.release(token.attempt);
         }
     }

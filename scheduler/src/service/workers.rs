@@ -11,7 +11,7 @@ use tonic::{Status, Streaming};
 
 use super::{convert, status};
 use crate::core::dispatch::StreamInfo;
-use crate::core::message::{Input, Reply};
+use crate::core::message::{Input, Refusal, Reply};
 use crate::core::record::Parked;
 use crate::core::token::{Token, WorkKind};
 use crate::hub::{Call, Connection, Hub, Outgoing, Waiter};
@@ -101,11 +101,23 @@ pub async fn complete_episode(hub: &Hub, response: pb::OrchestratorResponse) -> 
 pub async fn complete_activity(hub: &Hub, response: pb::ActivityResponse) -> Result<Reply, Status> {
     match token(hub, &response.completion_token, WorkKind::Activity) {
         Some(token) => {
+            if let Err(why) = is_own(&token, &response) {
+                return Err(status::of_refusal(why));
+            }
             let outcome = Box::new(convert::activity_outcome(response));
             hub.call(|call| Input::CompleteActivity(call, token, outcome)).await
         }
         None => Ok(Reply::Void),
     }
+}
+
+/// Refuses a result that is said to be another instance's than its token's.
+fn is_own(token: &Token, response: &pb::ActivityResponse) -> Result<(), Refusal> {
+    if response.instance_id.is_empty() || response.instance_id == token.instance.as_str() {
+        return Ok(());
+    }
+    let text = format!("the token is of instance `{}`, the result of `{}`", token.instance, response.instance_id);
+    Err(Refusal::Invalid(text))
 }
 
 /// Gives an item back.
@@ -239,6 +251,10 @@ fn answer(hub: &Hub, answer: v1::Answer, sink: &crate::hub::StreamSink) -> Optio
         },
         Some(Kind::Activity(response)) => match token(hub, &response.completion_token, WorkKind::Activity) {
             Some(token) => {
+                if let Err(why) = is_own(&token, &response) {
+                    let _ = sink.send(Outgoing::Refused(sequence, why));
+                    return None;
+                }
                 let outcome = Box::new(convert::activity_outcome(response));
                 Some(hub.prepare(|call| Input::CompleteActivity(call, token, outcome), waiter()))
             }
