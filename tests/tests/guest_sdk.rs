@@ -1,7 +1,7 @@
 //! What the Rust SDK promises to orchestrators, on the real program: races, background work, generations, children, queries.
 
 use anyhow::{Context as _, Result, ensure};
-use durawasm_client::{EventKind, HistoryEvent, InstanceId, Payload, StartOptions, Status};
+use durawasm_client::{EventKind, HistoryEvent, InstanceId, Payload, StartOptions};
 use durawasm_tests::cluster::{World, components, eventually};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -105,16 +105,64 @@ async fn a_child_sees_its_id_its_tags_its_input_and_its_parent() -> Result<()> {
     Ok(())
 }
 
+/// The answer to a query, or the type of the failure.
+async fn ask(world: &World, id: &InstanceId, query: &str, input: Option<&str>) -> Result<String, String> {
+    let answer = world.client.query(id, query, input.map(Payload::from_text)).await;
+    match answer.map_err(|error| error.to_string())? {
+        Ok(output) => Ok(output.map(|output| output.as_str().to_owned()).unwrap_or_default()),
+        Err(failure) => Err(failure.error_type),
+    }
+}
+
 #[tokio::test]
-async fn an_orchestrator_that_answers_queries_runs_like_any_other() -> Result<()> {
+async fn queries_see_what_is_committed_and_change_nothing() -> Result<()> {
     let (mut world, _folder) = world().await?;
     let id = world.begin("queried", "queried", Some("3")).await?;
     raise(&world, &id, "add", "3").await?;
-    world.crash_and_restart_host().await?;
     raise(&world, &id, "add", "4").await?;
+    eventually("both numbers have come", async || {
+        Ok((ask(&world, &id, "sum", None).await.as_deref() == Ok("7")).then_some(()))
+    })
+    .await?;
+    world.crash_and_restart_host().await?;
+    let before = history(&world, &id).await?.len();
+    let answers = [
+        ("sum", None, Ok("7")),
+        ("numbers", None, Ok("[3,4]")),
+        ("above", Some("3"), Ok("1")),
+        ("above", Some(r#""three""#), Err("InvalidPayload")),
+        ("above", None, Err("InvalidPayload")),
+        ("fails", None, Err("Unwilling")),
+        ("acts", None, Err("QueryHasEffects")),
+        ("panics", None, Err("Panic")),
+        ("Sum", None, Err("UnknownQuery")),
+        ("sum", None, Ok("7")),
+    ];
+    for (query, input, wanted) in answers {
+        let answer = ask(&world, &id, query, input).await;
+        assert_eq!(answer.as_deref().map_err(String::as_str), wanted, "{query} {input:?}");
+    }
+    ensure!(ask(&world, &id, "started", None).await.is_ok(), "a query that came with the first number");
+    assert_eq!(history(&world, &id).await?.len(), before);
     raise(&world, &id, "add", "5").await?;
     assert_eq!(world.output(&id).await?, "12");
-    assert_eq!(world.ended(&id).await?.status, Status::Completed);
+    assert_eq!(ask(&world, &id, "numbers", None).await.as_deref(), Ok("[3,4,5]"), "it has ended, and still answers");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_generation_answers_for_itself() -> Result<()> {
+    let folder = components(&["eternal.wasm"])?;
+    let world = World::start(folder.path()).await?;
+    let id = world.begin("till", "till", Some(r#"{"entries_per_generation":2}"#)).await?;
+    for (count, total) in [(1, "1"), (2, "3"), (3, "6"), (4, "10"), (5, "15")] {
+        raise(&world, &id, "entry", &json!({ "sale": count }).to_string()).await?;
+        eventually(&format!("a total of {total}"), async || {
+            // A generation that has not begun has no answer yet.
+            Ok((ask(&world, &id, "total", None).await.as_deref() == Ok(total)).then_some(()))
+        })
+        .await?;
+    }
     Ok(())
 }
 

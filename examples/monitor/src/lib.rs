@@ -67,7 +67,10 @@ async fn render(ctx: Context, film: Film) -> Result<Rendered> {
     loop {
         looks += 1;
         match ctx.call(look_at_job, &job).await? {
-            Progress::Done { file } => return Ok(Rendered { file, looks }),
+            Progress::Done { file } => {
+                percent.set(100);
+                return Ok(Rendered { file, looks });
+            }
             Progress::Failed { reason } => bail!("RenderFailed"; "{}: {reason}", film.title),
             Progress::Rendering { percent: now } => percent.set(now),
         }
