@@ -2,12 +2,14 @@
 
 mod store_world;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use durawasm_scheduler::core::ids::InstanceId;
 use durawasm_scheduler::store::sqlite::{SqliteOptions, SqliteStore};
-use durawasm_scheduler::store::{Store, StoreError};
+use durawasm_scheduler::store::{InstanceFilter, InstanceOrder, PageSize, Store, StoreError};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use store_world::World;
@@ -49,6 +51,33 @@ fn read_everything(path: &Path, world: &World) -> Reading {
             assert_eq!(recovered.timers, world.timers.values().cloned().collect::<Vec<_>>());
         }
         Err(error) => note(error),
+    }
+    // Through all indexes. What is left out would be damage that was not found.
+    for order in [InstanceOrder::Created, InstanceOrder::Completed] {
+        let size = PageSize { instances: usize::MAX, bytes: usize::MAX, inputs: false };
+        match store.list(&InstanceFilter::default(), order, None, size) {
+            Ok(page) => {
+                let all = world.instances.values().map(|e| &e.record).filter(|record| !record.id.is_entity());
+                let listed = all.filter(|r| order == InstanceOrder::Created || r.completed_at.is_some()).count();
+                assert_eq!(page.instances.len(), listed);
+                for view in page.instances {
+                    assert_eq!(view.record, world.instances[&view.record.id].record);
+                }
+            }
+            Err(error) => note(error),
+        }
+    }
+    let parents = world.instances.values().filter_map(|e| e.record.parent.as_ref()).map(|link| &link.instance);
+    for parent in parents.collect::<BTreeSet<_>>() {
+        match store.children(parent, None, usize::MAX) {
+            Ok(children) => {
+                let links = |id: &InstanceId| world.instances[id].record.parent.as_ref().map(|link| &link.instance);
+                assert!(children.iter().all(|child| links(child) == Some(parent)));
+                let all = world.instances.keys().filter(|id| links(id) == Some(parent)).count();
+                assert_eq!(children.len(), all);
+            }
+            Err(error) => note(error),
+        }
     }
     for expected in world.instances.values() {
         match store.load(&expected.record.id) {
@@ -151,6 +180,40 @@ fn pages_that_were_zeroed_exchanged_or_written_over_are_found_or_do_not_matter()
 fn a_file_that_is_cut_off_is_found() {
     let (found, _) = damage_and_read(13, 100, |bytes, rng| bytes.truncate(rng.random_range(0..bytes.len())));
     assert!(found == 1.0, "{found}");
+}
+
+#[test]
+fn a_row_whose_columns_say_something_else_than_its_record_is_found_by_whoever_comes_by_them() {
+    let changes = [
+        "status = 7",
+        "created_at = created_at + 1",
+        "completed_at = completed_at + 1",
+        "parent = 'somebody else'",
+        "id = id || '!'",
+    ];
+    for change in changes {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hub.db");
+        let world = filled(&path, 3);
+        // Through the store's own file access, so that all pages are right.
+        let flags = rusqlite::OpenFlags::default();
+        let file = rusqlite::Connection::open_with_flags_and_vfs(&path, flags, c"durawasm").expect("it opens");
+        let parents = "parent IN (SELECT parent FROM instances WHERE parent IS NOT NULL)";
+        let update =
+            format!("UPDATE instances SET {change} WHERE completed_at IS NOT NULL AND id NOT LIKE '@%' AND {parents}");
+        assert!(file.execute(&update, []).expect("it is written") > 0);
+        file.close().expect("it closes");
+
+        let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
+        let all = InstanceFilter::default();
+        let size = PageSize { instances: usize::MAX, bytes: usize::MAX, inputs: false };
+        let mut errors: Vec<StoreError> = Vec::new();
+        errors.extend(store.list(&all, InstanceOrder::Created, None, size).err());
+        errors.extend(store.list(&all, InstanceOrder::Completed, None, size).err());
+        errors.extend(store.children(&InstanceId::trusted("somebody else"), None, 10).err());
+        assert!(!errors.is_empty(), "{change}: nobody notices ({} instances)", world.instances.len());
+        errors.iter().for_each(|error| assert_eq!(refused(error), Reading::Refused));
+    }
 }
 
 #[test]

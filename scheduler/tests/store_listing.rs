@@ -235,7 +235,7 @@ fn a_page_looks_at_a_bounded_number_of_instances_and_tells_where_to_go_on() {
                     break;
                 }
             }
-            assert_eq!(pages, 3);
+            assert_eq!(pages, 4);
         }
         let rest = store.list(
             &InstanceFilter { id_prefix: Some("order-".into()), ..Default::default() },

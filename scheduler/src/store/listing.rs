@@ -16,7 +16,7 @@ use crate::core::record::{InstanceRecord, Status, StoredEvent};
 use crate::core::time::Timestamp;
 
 /// How many instances a page looks at. Looking at one that does not fit costs a few microseconds.
-pub(super) const LOOKS: usize = 4_000;
+pub(super) const LOOKS: usize = 3_000;
 
 /// About what an instance takes in memory beside its texts.
 const VIEW_BYTES: usize = 300;
@@ -44,6 +44,8 @@ pub(super) struct Passed {
     pub(super) key: InstanceKey,
     /// Where it stands.
     pub(super) place: Place,
+    /// Its status, if that is what it was found by: as a number on the wire.
+    pub(super) status: Option<i32>,
     /// Whether it fits the filter, as far as statuses and times go.
     pub(super) fits: bool,
 }
@@ -147,14 +149,15 @@ pub(super) fn page<R: Rows>(
     let Some(walk) = Walk::new(filter, order, after) else { return Ok(page) };
     let (mut looks, mut bytes) = (0, 0);
     let mut last = None;
-    rows.walk(&walk, &mut |Passed { key, place, fits }| {
+    rows.walk(&walk, &mut |Passed { key, place, status, fits }| {
         if looks == LOOKS || page.instances.len() >= size.instances.max(1) {
             page.next = last.take();
             return Ok(ControlFlow::Break(()));
         }
         if fits && walk.has_prefix(&place.id) {
             let record = rows.record(key)?.ok_or_else(|| misled(&place.id))?;
-            if !walk.fits(&record) || walk.place(&record) != place {
+            let has_status = status.is_none_or(|status| status == i32::from(record.status.to_wire()));
+            if !has_status || !walk.fits(&record) || walk.place(&record) != place {
                 return Err(misled(&place.id).into());
             }
             let view = view(rows, record, size.inputs)?;

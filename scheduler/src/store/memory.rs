@@ -251,7 +251,7 @@ impl Rows for Tables {
     ) -> Result<(), StoreError> {
         let mut pass = |key: InstanceKey| {
             let record = self.record(key)?.ok_or_else(|| Damaged::new("an index", "leads to nothing"))?;
-            visit(Passed { key, place: walk.place(&record), fits: walk.fits(&record) })
+            visit(Passed { key, place: walk.place(&record), status: None, fits: walk.fits(&record) })
         };
         match &walk.path {
             Path::Ids { prefix, from, inclusive } => {

@@ -38,6 +38,7 @@ pub(super) fn walk(
             key: InstanceKey(unsigned(row.get(0)?)),
             place: Place { time: Timestamp::from_micros(row.get(1)?), id: InstanceId::trusted(&id) },
             fits: row.get(3)?,
+            status: row.get(4)?,
         };
         if visit(passed)?.is_break() {
             break;
@@ -46,7 +47,7 @@ pub(super) fn walk(
     Ok(())
 }
 
-/// The statement that goes a way: key, time, id, and whether the filter's statuses and times fit. Where the index itself sees to
+/// The statement that goes a way: key, time, id, whether the filter's statuses and times fit, and the status that led there. Where the index itself sees to
 /// those, the rest of the row is not read.
 pub(super) fn statement(walk: &Walk<'_>) -> (String, Vec<Value>) {
     let filter = walk.filter;
@@ -65,7 +66,7 @@ pub(super) fn statement(walk: &Walk<'_>) -> (String, Vec<Value>) {
             let fits = all_of(&fits);
             let index = "sqlite_autoindex_instances_1";
             let sql = format!(
-                "SELECT key, 0, id, {fits} FROM instances INDEXED BY {index} WHERE id {compare} {from} ORDER BY id"
+                "SELECT key, 0, id, {fits}, NULL FROM instances INDEXED BY {index} WHERE id {compare} {from} ORDER BY id"
             );
             (sql, parameters.0)
         }
@@ -89,7 +90,7 @@ pub(super) fn statement(walk: &Walk<'_>) -> (String, Vec<Value>) {
             for status in statuses {
                 let status = parameters.add(wire(*status));
                 ways.push(format!(
-                    "SELECT key, {column} AS time, id, {fits} FROM instances INDEXED BY {index}
+                    "SELECT key, {column} AS time, id, {fits}, status FROM instances INDEXED BY {index}
                     WHERE status = {status} AND ({column}, id) > ({time}, {id}) AND {column} <= {last}
                     AND {condition} substr(id, 1, 1) <> '@'"
                 ));
