@@ -18,7 +18,8 @@ static HOSTILE: LazyLock<LoadedComponent> = LazyLock::new(|| {
     load(
         "hostile",
         SandboxLimits {
-            orchestrator_deadline: Duration::from_secs(2),
+            // Long enough to take all the memory first, also on a busy machine.
+            orchestrator_deadline: Duration::from_secs(5),
             activity_deadline: Duration::from_millis(600),
             activity_memory: 64 << 20,
             ..SandboxLimits::default()

@@ -6,8 +6,8 @@ mod support;
 
 use durawasm_host::abi::Command;
 use durawasm_host::orchestration::{EventKind, HistoryEvent, Park, ParkReason, RecordedKind, Status, Turn};
-use support::journal::{Journal, resolved};
-use support::script::{Script, activity, child, done, failed, fired, ok, retried, session, twice};
+use support::journal::{Journal, raised, resolved};
+use support::script::{Script, activity, child, done, failed, fired, ok, retried, session, twice, wait};
 
 /// Runs a script live, one episode after the other, then rewinds its history.
 fn rewound(script: Script, episodes: Vec<Vec<EventKind>>) -> Journal {
@@ -75,6 +75,45 @@ fn an_attempt_that_succeeded_answers_the_call_although_the_attempts_before_it_ar
     let script = Script::new([vec![retried(1, "a", twice())], vec![activity(2, "b")]]);
     let turn = first(&mut journal, script).unwrap();
     assert_eq!(calls(&turn), [(4, "b")], "only what failed last is called again, with its id");
+}
+
+#[test]
+fn an_attempt_at_a_child_that_succeeded_answers_the_call_whatever_becomes_of_the_attempts_before_it() {
+    let code = || [vec![child(1, Some("x"), twice())], vec![activity(2, "b")]];
+    let script = Script::new([code()[0].clone(), code()[1].clone(), vec![fail()]]);
+    let failures = vec![
+        vec![failed(RecordedKind::Child, 1)],
+        vec![fired(2)],
+        vec![resolved(RecordedKind::Child, 3, Ok(None))],
+        vec![failed(RecordedKind::Activity, 4)],
+    ];
+    let mut journal = rewound(script, failures);
+    let turn = first(&mut journal, Script::new(code())).unwrap();
+    assert_eq!(calls(&turn), [(4, "b")]);
+    // The first attempt was rewound as well: nobody waits for it.
+    let script = Script::new([code()[0].clone(), code()[1].clone(), vec![activity(3, "c")]]);
+    let new = journal.episode(vec![resolved(RecordedKind::Child, 1, Ok(None))]);
+    assert!(calls(&session(script).apply(journal.past.clone(), new).unwrap()).is_empty());
+}
+
+#[test]
+fn what_came_with_the_failure_of_a_child_that_is_cancelled_by_now_is_left_alone() {
+    // Live, the failure of the child led to `repair`; an event of the same episode cancels whatever is open.
+    let script = Script::new([
+        vec![child(1, Some("x"), None), wait(2, "stop"), wait(3, "end")],
+        vec![activity(4, "repair")],
+        vec![Command::Cancel(4)],
+        vec![fail()],
+    ]);
+    let failures = vec![vec![failed(RecordedKind::Child, 1), raised("stop", "1")], vec![raised("end", "1")]];
+    let mut journal = rewound(script, failures);
+    let code = [
+        vec![child(1, Some("x"), None), wait(2, "stop"), wait(3, "end")],
+        vec![Command::Cancel(1)],
+        vec![activity(4, "last")],
+    ];
+    let turn = first(&mut journal, Script::new(code)).unwrap();
+    assert_eq!(calls(&turn), [(3, "last")]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! each recorded action must be the first of those that the guest has emitted and the history has not confirmed; what
 //! is unconfirmed after the new events are the actions of the turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::action::{Action, Decision};
 use super::history::{Recorded, RecordedKind};
@@ -23,6 +23,8 @@ pub(super) struct Ledger {
     unconfirmed: VecDeque<Action>,
     /// Whether something is missing from the history: what comes behind it may differ from what is recorded.
     gaps: bool,
+    /// Recorded children whose result the history with gaps does not tell.
+    unanswered: HashSet<i32>,
 }
 
 #[derive(Debug)]
@@ -134,6 +136,11 @@ impl Ledger {
         }
     }
 
+    /// The history has gaps, and does not tell the results of these children: they failed, or run on.
+    pub(super) fn expect_gaps(&mut self, unanswered: HashSet<i32>) {
+        self.unanswered = unanswered;
+    }
+
     /// An episode of a history with gaps is over: what is not confirmed by now is missing.
     pub(super) fn note_gaps(&mut self) {
         self.gaps |= !self.unconfirmed.is_empty();
@@ -144,15 +151,16 @@ impl Ledger {
         let exact = self.unconfirmed.iter().position(|action| action.id == id && is(action, recorded));
         let found = match exact {
             Some(at) => Some(at),
-            None if !self.is_behind_a_gap() => return Err(self.mismatch()),
-            None => {
-                self.gaps = true;
-                self.unconfirmed.iter().position(|action| is(action, recorded))
-            }
+            None if !self.gaps => return Err(self.mismatch()),
+            None => self.unconfirmed.iter().position(|action| is(action, recorded)),
         };
         self.last_action = self.last_action.max(id);
+        // From here on its failure may have had an effect.
+        self.gaps |= self.unanswered.contains(&id);
         if let Some(action) = found.and_then(|at| self.unconfirmed.remove(at)) {
             self.renumber(action.id, id);
+        } else if let Some(attempt) = self.unanswered_attempt(recorded) {
+            self.renumber(attempt, id);
         }
         if let Some(at) = self.unconfirmed.iter().position(|action| action.id == id) {
             self.last_action += 1;
@@ -163,9 +171,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether something happened before that the history does not tell any more: a call is missing, or a child has no result.
-    fn is_behind_a_gap(&self) -> bool {
-        self.gaps || self.awaited.values().any(|awaited| awaited.kind == RecordedKind::Child)
+    /// The earliest attempt at starting this child whose failure was taken out of the history: what is recorded is the next attempt.
+    fn unanswered_attempt(&self, recorded: &Recorded) -> Option<i32> {
+        let tried = |op: &Op| op.retry.as_ref().is_some_and(|retry| retry.call.name() == recorded.name);
+        let waits = |(action, awaited): (&i32, &Awaited)| {
+            let fits = awaited.kind == RecordedKind::Child
+                && recorded.kind == RecordedKind::Child
+                && self.unanswered.contains(action)
+                && self.ops.get(&awaited.op).is_some_and(tried);
+            fits.then_some(*action)
+        };
+        self.awaited.iter().filter_map(waits).min()
     }
 
     /// What waits for one action waits for another one.

@@ -6,7 +6,10 @@
 //!
 //! - what the code emits and the history does not hold is kept, and emitted again when the history is used up;
 //! - an action is found by its id, kind and name; else, behind a gap, by its kind and name, and it takes the id that the history says;
-//! - what is found by neither is a trace of a failure that was taken out: it is left alone, and its results with it.
+//! - a child that is found by neither is the next attempt of one with that name, a retry policy and no result, if there is one;
+//! - all else is a trace of a failure that was taken out: it is left alone, and its results with it.
+
+use std::collections::HashSet;
 
 use super::super::action::Action;
 use super::super::divergence::Place;
@@ -29,9 +32,23 @@ pub(super) enum Matching {
 
 impl<G: Guest> Session<G> {
     /// Sees where the last rewind lies among the events that are about to be applied.
-    pub(super) fn look_for_rewind<'a>(&mut self, events: impl Iterator<Item = &'a HistoryEvent>) {
+    pub(super) fn look_for_rewind<'a>(&mut self, events: impl Iterator<Item = &'a HistoryEvent> + Clone) {
+        let before_rewind = (self.position..).zip(events.clone());
         let rewinds = (self.position..).zip(events).filter(|(_, event)| event.kind == EventKind::Rewound);
         if let Some((at, _)) = rewinds.last() {
+            let mut unanswered = HashSet::new();
+            for (_, event) in before_rewind.take_while(|(position, _)| *position < at) {
+                match &event.kind {
+                    EventKind::Recorded(Recorded { kind: RecordedKind::Child, .. }) => {
+                        unanswered.insert(event.id);
+                    }
+                    EventKind::Resolved { of: RecordedKind::Child, action, .. } => {
+                        unanswered.remove(action);
+                    }
+                    _ => {}
+                }
+            }
+            self.ledger.expect_gaps(unanswered);
             self.matching = Matching::Gaps(at);
         }
     }
