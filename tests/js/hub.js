@@ -8,16 +8,28 @@ const {
   TaskHubGrpcClient,
   TaskHubGrpcWorker,
 } = require("@microsoft/durabletask-js");
-const { status: code } = require("@grpc/grpc-js");
+const { Metadata, status: code } = require("@grpc/grpc-js");
 
 /// Seconds that a scenario waits for an instance.
 const PATIENCE = 30;
 
 class Hub {
-  constructor(address, scope) {
-    this.address = address;
+  constructor(address, scope, name) {
     this.prefix = scope;
-    this.client = new TaskHubGrpcClient({ hostAddress: address, logger: new NoOpLogger() });
+    this.address = address;
+    this.connection = {
+      hostAddress: address,
+      logger: new NoOpLogger(),
+      // Plain SDKs do not name a hub; those of the managed flavours do so in a header.
+      metadataGenerator: async () => {
+        const metadata = new Metadata();
+        if (name) {
+          metadata.set("taskhub", name);
+        }
+        return metadata;
+      },
+    };
+    this.client = new TaskHubGrpcClient(this.connection);
     this.made = 0;
   }
 
@@ -40,8 +52,7 @@ class Hub {
   /// Starts a worker. It says what it runs, so that the hub may be mixed with other workers.
   async work({ orchestrators = {}, activities = {} }, options = {}) {
     const worker = new TaskHubGrpcWorker({
-      hostAddress: this.address,
-      logger: new NoOpLogger(),
+      ...this.connection,
       workItemFilters: "auto",
       ...options,
     });

@@ -47,10 +47,12 @@ class Feature:
 class Hub:
     """A client, workers, and ids that no other scenario uses."""
 
-    def __init__(self, address, prefix):
+    def __init__(self, address, prefix, name=None):
         self.address = address
         self.prefix = prefix
-        self.client = client.TaskHubGrpcClient(host_address=address, logger=QUIET)
+        # Plain SDKs do not name a hub; those of the managed flavours do so in a header.
+        self.metadata = None if name is None else [("taskhub", name)]
+        self.client = client.TaskHubGrpcClient(host_address=address, logger=QUIET, metadata=self.metadata)
         self._numbers = itertools.count(1)
 
     def scope(self, name):
@@ -72,6 +74,7 @@ class Hub:
         tasks = worker.TaskHubGrpcWorker(
             host_address=self.address,
             logger=QUIET,
+            metadata=self.metadata,
             concurrency_options=worker.ConcurrencyOptions(maximum_thread_pool_workers=32),
             **options,
         )

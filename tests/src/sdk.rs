@@ -30,7 +30,15 @@ impl Sdk {
     pub async fn proves(self, feature: &str) -> Result<()> {
         let folder = components(&COMPONENTS)?;
         let world = World::start(folder.path()).await?;
-        let mut script = self.start(&world, &["scenarios", feature])?;
+        self.proves_at(world.scheduler.address(), feature).await
+    }
+
+    /// The same against a scheduler that listens on the given address.
+    ///
+    /// # Errors
+    /// If a scenario does not hold, with what the script said.
+    pub async fn proves_at(self, address: &str, feature: &str) -> Result<()> {
+        let mut script = self.start(address, &["scenarios", feature])?;
         let status = script.ended().await?;
         let lines = script.output.all();
         ensure!(status.success(), "{self:?}, {feature}: {status}\n{}", lines.join("\n"));
@@ -39,20 +47,12 @@ impl Sdk {
         Ok(())
     }
 
-    /// Starts a script with the scheduler's address as its first argument. The words are the script's name, without its
-    /// extension, and further arguments.
+    /// Starts a script with the scheduler's address, `host:port`, as its first argument. The words are the script's name,
+    /// without its extension, and further arguments.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn start(self, world: &World, words: &[&str]) -> Result<Process> {
-        self.start_at(world.scheduler.address(), words)
-    }
-
-    /// The same for a scheduler that listens on the given address.
-    ///
-    /// # Errors
-    /// If it cannot be started.
-    pub fn start_at(self, address: &str, words: &[&str]) -> Result<Process> {
+    pub fn start(self, address: &str, words: &[&str]) -> Result<Process> {
         let (name, arguments) = words.split_first().map_or(("", &[][..]), |(name, rest)| (*name, rest));
         let mut all = vec![self.script(name).display().to_string(), address.to_owned()];
         all.extend(arguments.iter().map(|&argument| argument.to_owned()));

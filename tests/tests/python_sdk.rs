@@ -72,6 +72,16 @@ async fn python_workers_may_stop_and_be_killed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn python_clients_and_workers_keep_large_payloads_in_a_store_of_their_own() -> Result<()> {
+    Python.proves("payloads").await
+}
+
+#[tokio::test]
+async fn pythons_asynchronous_client_does_all_that_the_other_does() -> Result<()> {
+    Python.proves("asynchronous").await
+}
+
+#[tokio::test]
 async fn who_waits_for_a_python_worker_says_so_until_it_is_there() -> Result<()> {
     let folder = components(&["test_durability.wasm"])?;
     let world = World::start(folder.path()).await?;
@@ -82,7 +92,7 @@ async fn who_waits_for_a_python_worker_says_so_until_it_is_there() -> Result<()>
     })
     .await?;
     ensure!(waits.contains("activity `py_upper`"), "{waits}");
-    let mut worker = Python.start(&world, &["upper"])?;
+    let mut worker = Python.start(world.scheduler.address(), &["upper"])?;
     worker.line("worker ready").await?;
     assert_eq!(world.output(&id).await?, r#""LATE""#);
     Ok(())
