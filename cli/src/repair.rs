@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use durawasm_client::{Call, EventKind, HistoryEvent, Turns};
+use durawasm_client::{Call, Client, EventKind, HistoryEvent, Turns};
 use durawasm_errors::{Code, CodedError};
 
 use crate::{
@@ -41,6 +41,7 @@ impl FromStr for Point {
 /// Going back to a point of an instance's history.
 pub(crate) struct Rollback {
     instance: InstanceArguments,
+    execution: Option<String>,
     turns: Turns,
     /// The event before which to go on; behind the last one if nothing is undone.
     at: u64,
@@ -53,9 +54,10 @@ pub(crate) struct Rollback {
 }
 
 impl Rollback {
-    /// Refuses what cannot be done with this history.
+    /// Refuses what cannot be done with this history, which is that of the given execution.
     pub(crate) fn plan(
         instance: &InstanceArguments,
+        execution: Option<String>,
         history: &[HistoryEvent],
         point: Point,
     ) -> Result<Rollback, CodedError> {
@@ -92,7 +94,20 @@ impl Rollback {
             _ => None,
         });
         let raised = raised.collect();
-        Ok(Rollback { instance: instance.clone(), turns, at, kept, given: Vec::new(), raised })
+        Ok(Rollback { instance: instance.clone(), execution, turns, at, kept, given: Vec::new(), raised })
+    }
+
+    /// Refuses to go on if the events are numbered anew by now: the instance has continued as new, or was itself taken back,
+    /// while somebody read the plan.
+    pub(crate) async fn check_execution(&self, client: &Client) -> Result<(), CodedError> {
+        let id = self.instance.id()?;
+        let now = client.get(&id, false).await?.ok_or_else(|| self.instance.not_found())?.execution_id;
+        if now == self.execution {
+            return Ok(());
+        }
+        let message = format!("`{id}` has begun another execution meanwhile, with events of its own; nothing was done");
+        Err(CodedError::new(Code::Refused, message)
+            .advise(format!("See them with their numbers: {}", self.instance.command("history", ""))))
     }
 
     /// The event before which to go on.

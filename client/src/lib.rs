@@ -13,6 +13,24 @@
 //! # }
 //! ```
 //!
+//! Lists are streams of pages:
+//!
+//! ```no_run
+//! # async fn example(client: durawasm_client::Client) -> Result<(), durawasm_client::Error> {
+//! use durawasm_client::{InstanceFilter, Status};
+//! use futures::TryStreamExt as _;
+//!
+//! let failed = InstanceFilter { statuses: vec![Status::Failed], ..Default::default() };
+//! let mut pages = std::pin::pin!(client.list(failed));
+//! while let Some(page) = pages.try_next().await? {
+//!     for instance in page {
+//!         client.rewind(&instance.id, Some("the service is up again")).await?;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The messages of the wire stop in [`convert`]; everything else here are types of the domain. They serialize to the
 //! JSON that the command line prints with `--json`.
 

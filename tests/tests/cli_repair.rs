@@ -184,6 +184,29 @@ async fn a_failed_instance_goes_on_as_a_fork_with_corrected_code() -> Result<()>
 }
 
 #[tokio::test]
+async fn a_fork_of_a_fork_replays_and_draws_the_random_numbers_of_the_first() -> Result<()> {
+    let (world, shell, folder) =
+        world(&["test_repair_broken.wasm", "test_repair_fixed.wasm", "test_durability.wasm"]).await?;
+    let first: Value = serde_json::from_str(&world.run("observer", "observe", None).await?)?;
+    let last = |history: &[durawasm_client::HistoryEvent]| (history.len() - 1).to_string();
+    for (origin, copy) in [("observer", "copy"), ("copy", "copy-of-copy")] {
+        let history = world.client.history(&durawasm_client::InstanceId::new(origin)?).await?.all().await?;
+        shell.succeeds(&["fork", origin, "--at", &last(&history), "--as", copy]).await?;
+        let seen: Value = serde_json::from_str(shell.succeeds(&["wait", copy]).await?.first())?;
+        assert_eq!(seen[0], first[0], "what was seen before the fork is seen again in {copy}");
+        assert_eq!(seen[1]["uuid"], first[1]["uuid"], "the random numbers go on in {copy}");
+    }
+    failed_order(&world, &shell).await?;
+    shell.succeeds(&["fork", "order", "--at", "6", "--as", "again"]).await?;
+    shell.refuses(&["wait", "again"], 1, "TooDear").await?;
+    let history = world.client.history(&durawasm_client::InstanceId::new("again")?).await?.all().await?;
+    let fixed = folder.path().join("test_repair_fixed.wasm").display().to_string();
+    shell.succeeds(&["fork", "again", "--at", &last(&history), "--as", "repaired", "--component", &fixed]).await?;
+    assert_eq!(shell.succeeds(&["wait", "repaired"]).await?.first(), r#""paid 400 after all""#);
+    Ok(())
+}
+
+#[tokio::test]
 async fn code_that_does_not_fit_a_history_is_refused_before_it_is_forked() -> Result<()> {
     let (world, shell, _folder) = world(&["test_repair_broken.wasm"]).await?;
     failed_order(&world, &shell).await?;

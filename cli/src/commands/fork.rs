@@ -50,8 +50,8 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     let client = arguments.instance.connection.connect().await?;
     let source = client.get(&id, false).await?.ok_or_else(|| arguments.instance.not_found())?;
     let recorded = client.history(&id).await?.recorded().await?;
-    let rollback =
-        Rollback::plan(&arguments.instance, &recorded.events(), arguments.at)?.with_results(results.keys().copied())?;
+    let rollback = Rollback::plan(&arguments.instance, source.execution_id.clone(), &recorded.events(), arguments.at)?
+        .with_results(results.keys().copied())?;
     console.note(rollback.text("fork"));
     let version = match &arguments.component {
         Some(file) => Some(fitting(&arguments, file.clone(), &source, recorded, rollback.kept(), console).await?),
@@ -59,6 +59,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     };
     let results = results.into_iter().map(|(event, result)| Substitute { event, result: Some(result) }).collect();
     let options = ForkOptions { id: new, version, results };
+    rollback.check_execution(&client).await?;
     let Fork { id: new, kept_events } = client.fork(&id, rollback.at(), options).await?;
     console.data(&serde_json::json!({ "id": new, "keptEvents": kept_events }), || new.to_string());
     console.note(format_args!("{new} goes on from there; {id} is as it was"));

@@ -19,6 +19,8 @@ use crate::{
 const COUNTED: u64 = 10_000;
 /// How long one call may take, so that there is a word about how it goes.
 const CALL: Duration = Duration::from_secs(5);
+/// How many calls in a row may purge nothing and still not be complete.
+const IDLE_CALLS: u32 = 5;
 /// How many instances are asked for at a time.
 const AT_A_TIME: usize = 16;
 
@@ -122,12 +124,18 @@ async fn by_filter(
         console
             .confirm(&format!("this purges {more}{} that ended{children}", amount(found, "instance", "instances")))?;
     }
-    let mut total = 0;
+    let (mut total, mut idle) = (0, 0);
     loop {
         let Purged { count, complete } = client.purge_matching(&filter, arguments.recursive).await?;
         total += count;
         if complete {
             return Ok(Some(total));
+        }
+        idle = if count == 0 { idle + 1 } else { 0 };
+        if idle == IDLE_CALLS {
+            let message = format!("the scheduler gets no further: {} purged", amount(total, "instance", "instances"));
+            return Err(CodedError::new(Code::SchedulerError, message)
+                .advise("Purge a part of them: with a shorter time between --created-after and --created-before."));
         }
         console.note(format_args!("{} purged so far", amount(total, "instance", "instances")));
     }

@@ -24,10 +24,13 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
     let id = arguments.instance.id()?;
     let client = arguments.instance.connection.connect().await?;
+    // First the instance, then its history: if it continues as new in between, that is noticed before anything is done.
+    let instance = client.get(&id, false).await?.ok_or_else(|| arguments.instance.not_found())?;
     let history = client.history(&id).await?.all().await?;
-    let rollback = Rollback::plan(&arguments.instance, &history, Point::Event(arguments.at))?;
+    let rollback = Rollback::plan(&arguments.instance, instance.execution_id, &history, Point::Event(arguments.at))?;
     console.note(rollback.text(RESET));
     console.confirm(&format!("this discards {} of the history of `{id}`", rollback.undone()))?;
+    rollback.check_execution(&client).await?;
     let kept = client.reset(&id, arguments.at, arguments.reason.as_deref()).await?;
     if console.is_json() {
         console.data(&serde_json::json!({ "id": id, "keptEvents": kept }), String::new);
