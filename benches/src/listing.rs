@@ -158,6 +158,7 @@ fn put(batch: &mut Batch, key: u64, number: u64) {
         completed_at: status.is_terminal().then_some(at),
         scheduled_start: None,
         custom_status: None,
+        inherited_status: false,
         parent: None,
         tags: Default::default(),
         trace: None,

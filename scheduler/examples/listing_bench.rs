@@ -215,6 +215,7 @@ fn put(batch: &mut Batch, number: u64) {
         completed_at: status.is_terminal().then(|| created_at.after(ends)),
         scheduled_start: None,
         custom_status: None,
+        inherited_status: false,
         parent: None,
         tags: Default::default(),
         trace: None,

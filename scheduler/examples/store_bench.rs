@@ -202,6 +202,7 @@ impl Load {
             completed_at: None,
             scheduled_start: None,
             custom_status: None,
+            inherited_status: false,
             parent: None,
             tags: Default::default(),
             trace: None,

@@ -70,6 +70,7 @@ fn running() -> InstanceRecord {
         completed_at: None,
         scheduled_start: Some(Timestamp::from_micros(-1)),
         custom_status: Some("{\"step\":2}".into()),
+        inherited_status: false,
         parent: Some(ParentLink {
             instance: InstanceId::trusted("parent"),
             run: RunId(7),

@@ -100,6 +100,7 @@ impl Partition {
             completed_at: None,
             scheduled_start: scheduled,
             custom_status: None,
+            inherited_status: false,
             parent,
             tags: start.tags,
             trace: None,

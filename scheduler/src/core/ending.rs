@@ -83,6 +83,7 @@ impl Partition {
             record.tags = complete.tags.into_iter().collect();
         }
         record.custom_status = custom_status.or_else(|| record.custom_status.take());
+        record.inherited_status = record.custom_status.is_some();
         record.scheduled_start = None;
         record.trace = None;
         record.base = None;

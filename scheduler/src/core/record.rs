@@ -165,6 +165,8 @@ pub struct InstanceRecord {
     pub scheduled_start: Option<Timestamp>,
     /// What the orchestrator last set.
     pub custom_status: Option<String>,
+    /// Whether an earlier generation set the custom status: it stays until this one sets another.
+    pub inherited_status: bool,
     /// Who waits for its end.
     pub parent: Option<ParentLink>,
     /// The client's or the parent's tags.
@@ -194,6 +196,15 @@ pub struct InstanceRecord {
 }
 
 impl InstanceRecord {
+    /// Takes over the custom status of a worker's answer. Workers compute it anew in each replay, so that none clears it; but none of them
+    /// knows what an earlier generation has set.
+    pub fn answer_custom_status(&mut self, status: Option<String>) {
+        if status.is_some() || !self.inherited_status {
+            self.custom_status = status;
+            self.inherited_status = false;
+        }
+    }
+
     /// Whether recovery must look at it: there is work to hand out. (Timers bring their instances back by
     /// themselves, and so do events from outside.) Activities that nobody waits for outlive their instance.
     #[must_use]

@@ -282,7 +282,7 @@ impl Partition {
                 self.continue_as_new(&mut instance, complete, response.custom_status);
             }
             Some((action_id, complete)) => {
-                instance.record.custom_status = response.custom_status;
+                instance.record.answer_custom_status(response.custom_status);
                 let number = complete.orchestration_status;
                 let status = pb::OrchestrationStatus::try_from(number).ok().and_then(Status::from_wire);
                 // A status that is not an end, or unknown, is the worker's mistake; the user sees it as a failure.
@@ -299,7 +299,7 @@ impl Partition {
                 self.end(&mut instance, history, ending, recurse);
             }
             None => {
-                instance.record.custom_status = response.custom_status;
+                instance.record.answer_custom_status(response.custom_status);
                 self.append(&mut instance, history);
             }
         }

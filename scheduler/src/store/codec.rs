@@ -136,6 +136,7 @@ pub(super) fn encode_instance(record: &InstanceRecord) -> Vec<u8> {
         completed_at: record.completed_at.map(Timestamp::as_micros),
         scheduled_start: record.scheduled_start.map(Timestamp::as_micros),
         custom_status: record.custom_status.clone(),
+        inherited_status: record.inherited_status,
         parent: record.parent.as_ref().map(|parent| format::Parent {
             instance: parent.instance.as_str().to_owned(),
             run: parent.run.0,
@@ -181,6 +182,7 @@ pub(super) fn decode_instance(key: InstanceKey, blob: &[u8]) -> Result<InstanceR
         completed_at: m.completed_at.map(Timestamp::from_micros),
         scheduled_start: m.scheduled_start.map(Timestamp::from_micros),
         custom_status: m.custom_status,
+        inherited_status: m.inherited_status,
         parent: m.parent.map(|parent| ParentLink {
             instance: InstanceId::trusted(&parent.instance),
             run: RunId(parent.run),

@@ -67,6 +67,8 @@ pub(super) struct Instance {
     pub(super) parked: Option<Parking>,
     #[prost(message, optional, tag = "24")]
     pub(super) caller_trace: Option<pb::TraceContext>,
+    #[prost(bool, tag = "25")]
+    pub(super) inherited_status: bool,
 }
 
 /// Who waits for an instance's end.

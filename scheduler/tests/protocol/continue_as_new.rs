@@ -183,11 +183,18 @@ async fn the_custom_status_stays_until_the_new_generation_sets_another() {
     first.send(response).await.unwrap();
     worker.episode_of("a").await.answer(vec![continue_as_new(1, "2")]).await;
     assert_eq!(client.get("a").await.custom_status.as_deref(), Some("\"one\""));
-    let third = worker.episode_of("a").await;
-    let mut response = third.response(vec![]);
-    response.custom_status = Some("\"two\"".into());
-    third.send(response).await.unwrap();
-    assert_eq!(client.get("a").await.custom_status.as_deref(), Some("\"two\""));
+    // The new generation's worker knows nothing of it, and says nothing of its own.
+    worker.episode_of("a").await.answer(vec![]).await;
+    assert_eq!(client.get("a").await.custom_status.as_deref(), Some("\"one\""));
+    for status in [Some("\"two\""), None] {
+        client.raise("a", "go", None).await.unwrap();
+        let next = worker.episode_of("a").await;
+        let mut response = next.response(vec![]);
+        response.custom_status = status.map(Into::into);
+        next.send(response).await.unwrap();
+        // What it has set itself it can clear.
+        assert_eq!(client.get("a").await.custom_status.as_deref(), status);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

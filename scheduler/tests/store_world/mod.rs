@@ -193,6 +193,7 @@ impl World {
             completed_at: None,
             scheduled_start: self.rng.random::<bool>().then(|| self.time()),
             custom_status: None,
+            inherited_status: false,
             parent,
             tags: (0..self.rng.random_range(0..3)).map(|i| (format!("{i}"), self.text())).collect(),
             trace: None,
