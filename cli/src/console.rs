@@ -116,7 +116,9 @@ impl Console {
         let mut answer = String::new();
         match asked.and_then(|()| std::io::stdin().read_line(&mut answer)) {
             Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
-            _ => needed("the answer was not yes; nothing was done".to_owned()),
+            _ => needed("the answer was not yes; nothing was done".to_owned()).map_err(|error| {
+                error.advise("Run the command again to be asked again; `--yes` answers from the start.")
+            }),
         }
     }
 
