@@ -10,12 +10,13 @@ use durawasm_proto::v1::durawasm_server::DurawasmServer;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tonic::service::InterceptorLayer;
 use tonic::transport::server::TcpIncoming;
 
 use crate::core::partition::Limits;
 use crate::hub::Fatal;
 use crate::hub::directory::Directory;
-use crate::service::Service;
+use crate::service::{Service, deadline};
 use crate::store::StoreError;
 
 /// Work items and answers may be this large; the Durable Task SDKs fill theirs up to 4 MiB.
@@ -122,6 +123,7 @@ impl Scheduler {
             .initial_connection_window_size(WINDOW_BYTES)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .layer(InterceptorLayer::new(deadline::note))
             .add_service(tasks)
             .add_service(own)
             .serve_with_incoming_shutdown(

@@ -15,7 +15,7 @@ use workers::Caller;
 
 mod clients;
 mod convert;
-mod deadline;
+pub mod deadline;
 mod durawasm;
 mod listings;
 mod repair;
@@ -90,7 +90,7 @@ impl TaskHubSidecarService for Service {
         &self,
         request: Request<pb::GetInstanceRequest>,
     ) -> Answer<pb::GetInstanceResponse> {
-        let deadline = deadline::of(request.metadata());
+        let deadline = deadline::of(&request);
         hub_call!(self, request, |hub, message| {
             deadline::keep(deadline, clients::wait_for_start(&hub, &message)).await?
         })
@@ -100,7 +100,7 @@ impl TaskHubSidecarService for Service {
         &self,
         request: Request<pb::GetInstanceRequest>,
     ) -> Answer<pb::GetInstanceResponse> {
-        let deadline = deadline::of(request.metadata());
+        let deadline = deadline::of(&request);
         hub_call!(self, request, |hub, message| {
             deadline::keep(deadline, clients::wait_for_completion(&hub, &message)).await?
         })
