@@ -4,19 +4,27 @@
 //! Rules that speak of hours are tested on the core with a clock of their own (`virtual_clock`). `docs/conformance.md` lists the
 //! rules and their tests; the module `conformance` compares the list with what is here.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics says where")]
+
 mod stand;
 
 mod actions;
+mod bad_input;
 mod children;
+mod conformance;
 mod continue_as_new;
 mod episodes;
 mod filters;
+mod invariants;
 mod listings;
+mod payloads;
 mod purges;
+mod rewinds;
 mod signals;
 mod starts;
 mod status_codes;
 mod streams;
 mod timers;
 mod transport;
+mod virtual_clock;
 mod waits;

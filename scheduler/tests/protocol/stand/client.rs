@@ -24,7 +24,7 @@ impl tonic::service::Interceptor for Headers {
 }
 
 /// All methods of the protocol. It accepts messages of at most 4 MiB, as the clients of the SDKs do.
-pub(crate) type Rpc = TaskHubSidecarServiceClient<InterceptedService<Channel, Headers>>;
+type Rpc = TaskHubSidecarServiceClient<InterceptedService<Channel, Headers>>;
 
 /// Who calls.
 #[derive(Clone, Debug)]

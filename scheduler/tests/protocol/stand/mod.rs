@@ -10,7 +10,7 @@ mod worker;
 use std::time::Duration;
 
 pub(crate) use actions::*;
-pub(crate) use client::{Client, Rpc};
+pub(crate) use client::Client;
 pub(crate) use history::{brief, brief_event, micros};
 pub(crate) use server::Server;
 pub(crate) use worker::{Call, Episode, Item, Worker};
