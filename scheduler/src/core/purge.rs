@@ -44,7 +44,8 @@ impl Partition {
         Ok(Reply::NotTerminated(unchanged))
     }
 
-    /// Ends an instance at once if it has not ended. Returns whether it did.
+    /// Ends an instance at once if it has not ended; with `recurse` also the children that it waits for, and theirs. Returns whether
+    /// it did.
     pub(super) fn end_by_force(
         &mut self,
         id: &InstanceId,
@@ -53,19 +54,34 @@ impl Partition {
         lookup: &dyn Lookup,
     ) -> bool {
         let now = self.now;
-        match self.find(id, lookup) {
-            Ok(Some(instance)) if !instance.record.status.is_terminal() => {}
-            Ok(_) => return false,
-            Err(why) => {
-                self.effect(self.batch_seq, Effect::Warn(format!("it was not terminated: {why}")));
-                return false;
+        let mut ended = false;
+        // Children with the place of the call that they answer: by now somebody else's instance may have the id.
+        let mut doomed = vec![(id.clone(), None)];
+        while let Some((id, call)) = doomed.pop() {
+            let instance = match self.find(&id, lookup) {
+                Ok(Some(instance)) if !instance.record.status.is_terminal() => instance,
+                Ok(_) => continue,
+                Err(why) => {
+                    self.effect(self.batch_seq, Effect::Warn(format!("it was not terminated: {why}")));
+                    continue;
+                }
+            };
+            let answers = instance.record.parent.as_ref().map(|link| (link.run, link.position));
+            if call.is_some() && call != answers {
+                continue;
             }
+            instance.turn = Turn::Idle;
+            if recurse {
+                let run = instance.record.run;
+                doomed.extend(instance.children.iter().map(|(at, child)| (child.clone(), Some((run, *at)))));
+            }
+            let event = events::execution_terminated(now, reason.clone(), recurse);
+            if let Some(instance) = self.instances.get_mut(&id) {
+                Self::push_inbox(&mut self.batch, instance, event, None);
+            }
+            self.end_without_worker(&id);
+            ended = true;
         }
-        let Some(instance) = self.instances.get_mut(id) else { return false };
-        instance.turn = Turn::Idle;
-        let event = events::execution_terminated(now, reason, recurse);
-        Self::push_inbox(&mut self.batch, instance, event, None);
-        self.end_without_worker(id);
-        true
+        ended
     }
 }

@@ -64,6 +64,8 @@ impl Partition {
             let stored = usize::try_from(*position).ok().and_then(|p| begin.history.get_mut(p));
             if let Some(EventType::SubOrchestrationInstanceCreated(created)) =
                 stored.and_then(|s| s.event.event_type.as_mut())
+                // What cannot be an id cannot be one here either: the call fails again.
+                && InstanceId::parse(&created.instance_id).is_ok_and(|child| !child.is_entity())
             {
                 created.instance_id = format!("{id}:fork-{position}");
             }
