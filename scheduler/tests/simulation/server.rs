@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use durawasm_scheduler::core::ids::{BatchSeq, Incarnation, RequestId, RunId, StreamId};
+use durawasm_scheduler::core::dispatch::{Filters, StreamInfo};
+use durawasm_scheduler::core::ids::{BatchSeq, Incarnation, InstanceId, InstanceKey, RequestId, RunId, StreamId};
 use durawasm_scheduler::core::message::Input;
 use durawasm_scheduler::core::partition::Lookup;
 use durawasm_scheduler::core::pipeline::Pipeline;
@@ -11,8 +12,24 @@ use durawasm_scheduler::core::token::{Token, WorkKind};
 
 use crate::world::Caller;
 
-/// Items in the hands of a stream, by token.
-type Hand = HashMap<String, (WorkKind, RunId)>;
+/// A stream that a worker holds.
+#[derive(Default)]
+struct Stream {
+    limits: [usize; 3],
+    filters: Option<Filters>,
+    /// Items in its hands, by token.
+    hand: HashMap<String, (WorkKind, RunId)>,
+}
+
+/// Somebody who waits until an instance has begun or ended.
+pub(crate) struct Waiter {
+    pub(crate) caller: Caller,
+    pub(crate) id: InstanceId,
+    /// The instance that had the id when the wait began.
+    pub(crate) key: InstanceKey,
+    /// Until it has begun only.
+    pub(crate) start: bool,
+}
 
 pub(crate) struct Server {
     pub(crate) pipeline: Pipeline,
@@ -20,15 +37,30 @@ pub(crate) struct Server {
     pub(crate) life: Incarnation,
     /// The last batch that is on disk, and of which the process knows.
     pub(crate) applied: BatchSeq,
-    pub(crate) streams: HashMap<StreamId, ([usize; 3], Hand)>,
+    pub(crate) waiters: Vec<Waiter>,
+    streams: HashMap<StreamId, Stream>,
     /// Who waits, and for which batch at least.
     waiting: HashMap<RequestId, (Caller, BatchSeq)>,
     tick: Option<i64>,
+    /// The latest time that this process has seen.
+    clock: Timestamp,
+    /// How often, and first when, an episode was sent that did not become history since.
+    futile: HashMap<RunId, (u64, u32, Timestamp)>,
 }
 
 impl Server {
     pub(crate) fn new(pipeline: Pipeline, life: Incarnation) -> Self {
-        Self { pipeline, life, applied: BatchSeq(0), streams: HashMap::new(), waiting: HashMap::new(), tick: None }
+        Self {
+            pipeline,
+            life,
+            applied: BatchSeq(0),
+            waiters: Vec::new(),
+            streams: HashMap::new(),
+            waiting: HashMap::new(),
+            tick: None,
+            clock: Timestamp::MIN,
+            futile: HashMap::new(),
+        }
     }
 
     pub(crate) fn handle(
@@ -38,6 +70,7 @@ impl Server {
         now: Timestamp,
         lookup: &dyn Lookup,
     ) {
+        self.clock = self.clock.max(now);
         match &input {
             // Also with the first part of an answer: if it is void by now, the stream has room from here on.
             Input::CompleteEpisode(_, token, _)
@@ -59,22 +92,49 @@ impl Server {
 
     fn out_of_hand(&mut self, token: &Token) {
         let token = token.to_string();
-        for (_, hand) in self.streams.values_mut() {
-            hand.remove(&token);
+        for stream in self.streams.values_mut() {
+            stream.hand.remove(&token);
         }
     }
 
-    /// An item leaves for a stream.
-    pub(crate) fn sent(&mut self, stream: StreamId, token: &Token) {
+    pub(crate) fn add_stream(&mut self, stream: StreamId, info: &StreamInfo) {
+        let (limits, filters) = (info.limits, info.filters.clone());
+        self.streams.insert(stream, Stream { limits, filters, hand: HashMap::new() });
+    }
+
+    /// An item leaves for a stream. The route is known if the instance is still there.
+    pub(crate) fn sent(&mut self, stream: StreamId, token: &Token, route: Option<(&str, &str)>) {
         if token.kind == WorkKind::Orchestration {
-            let twin = self.streams.values().flat_map(|(_, hand)| hand.iter());
+            let twin = self.streams.values().flat_map(|s| s.hand.iter());
             let twin = twin.filter(|(_, item)| **item == (token.kind, token.run)).map(|(token, _)| token).next();
             assert_eq!(twin, None, "two episodes of one execution are in flight; the other is {token}");
         }
-        let Some((limits, hand)) = self.streams.get_mut(&stream) else { return };
+        let Some(Stream { limits, filters, hand }) = self.streams.get_mut(&stream) else { return };
         hand.insert(token.to_string(), (token.kind, token.run));
         let open = hand.values().filter(|(kind, _)| *kind == token.kind).count();
         assert!(open <= limits[token.kind as usize], "{stream:?} has {open} items, more than it takes");
+        if let (Some(filters), Some((name, version))) = (filters, route) {
+            let fits = filters.0[token.kind as usize]
+                .iter()
+                .any(|f| f.name == name && (f.versions.is_empty() || f.versions.iter().any(|v| v == version)));
+            assert!(fits, "{stream:?} got {name} {version:?}, which it cannot run");
+        }
+    }
+
+    /// An episode is sent whose worker will die of it: it comes again at growing intervals.
+    pub(crate) fn poisonous(&mut self, run: RunId, past: u64) {
+        let now = self.clock;
+        let (before, times, since) = self.futile.entry(run).or_insert((past, 0, now));
+        if *before != past {
+            (*before, *times, *since) = (past, 0, now);
+        }
+        *times += 1;
+        // Twice at once, then after 400 ms, 800 ms, and so on; see the scheduler's back-off.
+        let waits: u64 =
+            (3..*times).map(|returns| 100_000 << (returns - 1).min(16)).map(|w: u64| w.min(30_000_000)).sum();
+        let waited = now.as_micros() - since.as_micros();
+        let enough = u64::try_from(waited).is_ok_and(|waited| waited >= waits);
+        assert!(enough, "a poisonous item was sent {times} times within {waited} microseconds");
     }
 
     pub(crate) fn forget_stream(&mut self, stream: StreamId) {
@@ -86,10 +146,12 @@ impl Server {
         self.waiting.remove(&request).expect("each call is answered once")
     }
 
+    /// All who hear nothing because the process died.
     pub(crate) fn callers(self) -> Vec<Caller> {
         let mut all: Vec<_> = self.waiting.into_iter().collect();
         all.sort_unstable_by_key(|(request, _)| *request);
-        all.into_iter().map(|(_, (caller, _))| caller).collect()
+        let calls = all.into_iter().map(|(_, (caller, _))| caller);
+        calls.chain(self.waiters.into_iter().map(|w| w.caller)).collect()
     }
 
     /// Whether an alarm must be set for this time, because none is set that comes before.
@@ -101,13 +163,14 @@ impl Server {
         true
     }
 
-    /// Everything is over: the process must hold nothing any more.
+    /// Everything is over: the process must hold nothing any more, but for instances that wait.
     pub(crate) fn at_rest(&self) {
         assert!(self.waiting.is_empty(), "calls were never answered: {:?}", self.waiting);
-        let held: Vec<_> = self.streams.values().flat_map(|(_, hand)| hand.keys()).collect();
+        let held: Vec<_> = self.streams.values().flat_map(|s| s.hand.keys()).collect();
         assert!(held.is_empty(), "items are still with workers: {held:?}");
         assert!(self.pipeline.is_quiet(), "effects or writes are left");
-        let census = self.pipeline.partition().census();
+        let mut census = self.pipeline.partition().census();
+        census.instances = 0;
         assert!(census.is_empty(), "the partition does not come to rest: {census:?}");
     }
 }

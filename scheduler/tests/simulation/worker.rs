@@ -12,29 +12,18 @@ use durawasm_scheduler::core::token::Token;
 
 use crate::chance::Chance;
 use crate::plan::answer;
+use crate::sabotage::Sabotage;
 use crate::session::Session;
-
-/// What goes wrong on purpose, to see that the invariants notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sabotage {
-    /// The pipeline says what is not on disk yet.
-    EarlyRelease,
-    /// The store loses a batch.
-    LostBatch,
-    /// A worker answers an activity twice, and differently.
-    TwoAnswers,
-    /// A worker uses a warm session without comparing its base.
-    TrustedSession,
-    /// The store forgets to raise its incarnation.
-    SameIncarnation,
-}
+use crate::world::PAYLOAD_BYTES;
 
 /// A worker process.
 pub(crate) struct Worker {
     pub(crate) name: String,
     pub(crate) extended: bool,
+    /// Whether it fetches histories by itself.
+    pub(crate) streaming: bool,
     pub(crate) limits: [usize; 3],
-    named: bool,
+    filters: Option<Filters>,
     /// Counts its lives: what an earlier one had begun is gone.
     pub(crate) life: u64,
     pub(crate) stream: Option<StreamId>,
@@ -51,9 +40,21 @@ pub(crate) struct Answer {
     pub(crate) at: usize,
 }
 
+/// The past of an episode.
+#[derive(Debug)]
+pub(crate) enum Past {
+    /// The worker has it warm.
+    LeftOut,
+    /// The worker is to fetch it.
+    ToFetch,
+    Here(Vec<pb::HistoryEvent>),
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Episode(Box<pb::OrchestratorResponse>),
+    /// An answer that must be refused.
+    Nonsense(Box<pb::OrchestratorResponse>),
     Activity(ActivityOutcome),
     Abandon(Option<Box<Parked>>),
 }
@@ -61,7 +62,7 @@ pub(crate) enum Part {
 impl Part {
     pub(crate) fn call(&self, request: RequestId, token: Token) -> Input {
         match self.clone() {
-            Self::Episode(response) => Input::CompleteEpisode(request, token, response),
+            Self::Episode(response) | Self::Nonsense(response) => Input::CompleteEpisode(request, token, response),
             Self::Activity(outcome) => Input::CompleteActivity(request, token, Box::new(outcome)),
             Self::Abandon(parked) => Input::Abandon(request, token, parked),
         }
@@ -77,28 +78,57 @@ pub(crate) struct Weather {
 impl Worker {
     pub(crate) fn new(number: usize, chance: &mut Chance) -> Self {
         let limit = |chance: &mut Chance| usize::try_from(chance.between(1, 6)).expect("small");
-        Self {
+        let mut worker = Self {
             name: format!("worker{number}"),
             extended: chance.percent(70),
+            streaming: chance.percent(30),
             limits: [limit(chance), limit(chance), 0],
-            named: chance.percent(40),
+            filters: None,
             life: 0,
             stream: None,
             sessions: HashMap::new(),
             answers: HashMap::new(),
-        }
+        };
+        worker.redeploy(chance);
+        worker
     }
 
     pub(crate) fn info(&self) -> StreamInfo {
-        let filter = |name: &str| vec![NameFilter { name: name.into(), versions: Vec::new() }];
         StreamInfo {
             worker: self.name.as_str().into(),
             limits: self.limits,
-            filters: self.named.then(|| Filters([filter("plan"), filter("act"), Vec::new()])),
+            filters: self.filters.clone(),
             extended: self.extended,
-            history_streaming: false,
-            answers: false,
+            history_streaming: self.streaming,
+            answers: self.extended,
         }
+    }
+
+    /// It can run other things than before: everything, or some names in some versions.
+    pub(crate) fn redeploy(&mut self, chance: &mut Chance) {
+        if chance.percent(50) {
+            return self.serve_all(chance);
+        }
+        let mut some = |names: &[&str], versions: &[&str]| {
+            let mut list = Vec::new();
+            for name in names {
+                let versions: Vec<String> =
+                    versions.iter().filter(|_| chance.percent(60)).map(|v| (*v).to_owned()).collect();
+                if chance.percent(75) {
+                    list.push(NameFilter { name: (*name).into(), versions });
+                }
+            }
+            list
+        };
+        let (plans, acts) = (some(&["plan", "plot"], &["", "1", "2"]), some(&["act", "deed"], &["", "1", "2", "9"]));
+        self.filters = Some(Filters([plans, acts, Vec::new()]));
+    }
+
+    /// It can run everything, and perhaps says so name by name.
+    pub(crate) fn serve_all(&mut self, chance: &mut Chance) {
+        let any = |name: &str| NameFilter { name: name.into(), versions: Vec::new() };
+        let all = Filters([vec![any("plan"), any("plot")], vec![any("act"), any("deed")], Vec::new()]);
+        self.filters = chance.percent(40).then_some(all);
     }
 
     /// The process dies and begins anew.
@@ -121,36 +151,32 @@ impl Worker {
             return vec![Part::Abandon(None)];
         }
         if weather.stormy && chance.percent(2) {
-            let parked = Parked {
-                reason: "no-version".into(),
-                message: String::new(),
-                component: String::new(),
-                advice: String::new(),
-                since: Timestamp::MIN,
-                attempts: 0,
-            };
-            return vec![Part::Abandon(Some(Box::new(parked)))];
+            return vec![Part::Abandon(Some(Box::new(parked(chance))))];
+        }
+        if weather.stormy && chance.percent(1) {
+            return vec![Part::Nonsense(Box::new(nonsense(id, chance)))];
         }
         if chance.percent(if weather.stormy { 10 } else { 1 }) {
             self.sessions.remove(id);
         }
         let trusting = weather.sabotage == Some(Sabotage::TrustedSession);
         let warm = self.sessions.remove(id).filter(|(base, _)| trusting || item.base.as_ref() == Some(base));
+        let asks_again = weather.stormy && chance.percent(1);
         let mut session = match (warm, past) {
             (Some((_, session)), _) => session,
-            (None, Some(past)) => {
+            (None, Some(past)) if !asks_again => {
                 let mut session = Session::new(id.as_str());
                 session.replay(past);
                 session
             }
-            (None, None) => {
+            (None, _) => {
                 let again = pb::OrchestratorResponse { requires_history: true, ..Default::default() };
                 return vec![Part::Episode(Box::new(again))];
             }
         };
         let count = item.new_events.len();
-        let taken = match chance.percent(10) && count > 2 {
-            true => usize::try_from(chance.between(2, count as u64)).expect("small"),
+        let taken = match chance.percent(10) {
+            true => usize::try_from(chance.between(0, count as u64)).expect("small"),
             false => count,
         };
         let actions = session.run(&item.new_events[..taken]);
@@ -165,8 +191,8 @@ impl Worker {
         parts(response, chance)
     }
 
-    /// Runs an activity. What it returns depends on its input alone.
-    pub(crate) fn activity(request: &pb::ActivityRequest) -> Part {
+    /// Runs an activity. What it returns depends on its input, and on whether what was broken is whole by now.
+    pub(crate) fn activity(request: &pb::ActivityRequest, whole: bool) -> Part {
         let input = request.input.as_deref().unwrap_or_default();
         let (call, tries) = input.split_once('#').unwrap_or((input, "9"));
         let tries: u64 = tries.parse().expect("a number of tries");
@@ -174,8 +200,57 @@ impl Worker {
         if tries < fails {
             return Part::Activity(Err(pb::TaskFailureDetails { error_type: "Boom".into(), ..Default::default() }));
         }
+        if call.contains("fragile") && !whole {
+            return Part::Activity(Err(pb::TaskFailureDetails { error_type: "Fragile".into(), ..Default::default() }));
+        }
+        if call.contains("toomuch") {
+            return Part::Activity(Ok(Some("x".repeat(PAYLOAD_BYTES + 1))));
+        }
         Part::Activity(Ok(Some(answer(call))))
     }
+}
+
+fn parked(chance: &mut Chance) -> Parked {
+    Parked {
+        reason: chance.pick(&["no-version", "divergence"]).into(),
+        message: String::new(),
+        component: String::new(),
+        advice: String::new(),
+        since: Timestamp::MIN,
+        attempts: 0,
+    }
+}
+
+/// An answer that no worker in its right mind gives.
+fn nonsense(id: &InstanceId, chance: &mut Chance) -> pb::OrchestratorResponse {
+    use pb::orchestrator_action::OrchestratorActionType as Action;
+    let action = |kind| pb::OrchestratorAction { id: 1, orchestrator_action_type: kind };
+    let end = || action(Some(Action::CompleteOrchestration(Default::default())));
+    let (instance_id, actions) = match chance.between(0, 2) {
+        0 => ("somebody else".into(), vec![end()]),
+        1 => (id.to_string(), vec![end(), end()]),
+        _ => (id.to_string(), vec![action(None)]),
+    };
+    pb::OrchestratorResponse { instance_id, actions, ..Default::default() }
+}
+
+/// An answer to what was answered before, or is somebody else's by now: it would ruin the instance.
+pub(crate) fn ruinous(token: &Token, chance: &mut Chance) -> Part {
+    use durawasm_scheduler::core::token::WorkKind;
+    if chance.percent(20) {
+        return Part::Abandon(None);
+    }
+    if token.kind == WorkKind::Activity {
+        return Part::Activity(Ok(Some("wrong".into())));
+    }
+    let complete = pb::CompleteOrchestrationAction {
+        orchestration_status: pb::OrchestrationStatus::Completed.into(),
+        result: Some("wrong".into()),
+        ..Default::default()
+    };
+    let kind = pb::orchestrator_action::OrchestratorActionType::CompleteOrchestration(complete);
+    let actions = vec![pb::OrchestratorAction { id: 1, orchestrator_action_type: Some(kind) }];
+    Part::Episode(Box::new(pb::OrchestratorResponse { actions, ..Default::default() }))
 }
 
 /// Sometimes an answer comes in parts, and a part twice.
