@@ -37,6 +37,9 @@ async fn events_that_nobody_waited_for_go_over_to_the_next_generation_or_not_as_
             raise(&world, &id, event, payload).await?;
         }
         assert_eq!(world.output(&id).await?, carried, "keep: {keep}");
+        // Set by the first generation, and not replaced by the second.
+        let status = world.ended(&id).await?.custom_status.context("a custom status")?;
+        assert_eq!(status.as_str(), r#""first""#);
     }
     Ok(())
 }

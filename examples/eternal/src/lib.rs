@@ -36,7 +36,7 @@ enum Entry {
 /// Adds up entries until the till is closed.
 #[orchestrator]
 async fn till(ctx: Context, mut till: Till) -> Result<Till> {
-    // A new generation begins with nothing but its input: status and queries are set up again.
+    // A new generation knows nothing but its input, and makes its queries again.
     ctx.set_custom_status(&format!("generation {}", till.generation))?;
     let total = Rc::new(Cell::new(till.total));
     let shown = Rc::clone(&total);

@@ -195,7 +195,7 @@ impl Context {
         Ok(())
     }
 
-    /// Replaces the status that queries show of this orchestration.
+    /// Replaces the status that clients see of this orchestration. The next generation begins with it.
     ///
     /// # Errors
     /// If the status cannot be written as JSON.
@@ -205,7 +205,7 @@ impl Context {
         Ok(())
     }
 
-    /// Removes the custom status.
+    /// Removes the custom status that this generation has set. One of the generation before stays until it is replaced.
     pub fn clear_custom_status(&self) {
         self.0.send_or_refuse(wit::Command::CustomStatus(None));
     }
