@@ -218,7 +218,7 @@ async fn a_worker_that_asks_for_the_history_it_was_given_gets_it_later_and_holds
         again.send(response).await.unwrap();
     }
     client.start("marker", "o").await;
-    let mut seen = vec![worker.episode().await, worker.episode().await];
+    let mut seen = [worker.episode().await, worker.episode().await];
     seen.sort_by_key(|e| e.id().to_owned());
     assert_eq!([seen[0].id(), seen[1].id()], ["a", "marker"]);
     seen[0].answer(vec![complete(1, "well")]).await;

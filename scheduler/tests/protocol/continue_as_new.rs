@@ -19,8 +19,12 @@ async fn the_next_generation_has_a_new_execution_and_no_past() {
     client.start_with("a", "o", |r| r.input = Some("1".into())).await.unwrap();
     let first = worker.episode_of("a").await;
     let created = client.get("a").await.created_timestamp;
-    first.answer(vec![continue_as_new(1, "2")]).await;
+    let mut response = first.response(vec![continue_as_new(1, "2")]);
+    let span = pb::OrchestrationTraceContext { span_id: Some("of the first".into()), span_start_time: None };
+    response.orchestration_trace_context = Some(span);
+    first.send(response).await.unwrap();
     let second = worker.episode_of("a").await;
+    assert_eq!(second.request.orchestration_trace_context, None, "that belongs to an execution");
     assert_ne!(first.execution(), second.execution());
     assert_eq!(second.execution().len(), 32);
     assert!(second.past().is_empty());

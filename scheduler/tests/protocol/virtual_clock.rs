@@ -1,216 +1,19 @@
 //! Rules that speak of seconds, hours and months: the core with a clock of its own.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use durawasm_scheduler::core::dispatch::{Filters, NameFilter, StreamInfo};
-use durawasm_scheduler::core::ids::{Incarnation, InstanceId, RequestId, RunId, StreamId};
-use durawasm_scheduler::core::message::{Effect, EpisodeItem, Input, Refusal, Reply, StartRequest};
-use durawasm_scheduler::core::partition::{Identity, Limits, Lookup, Partition};
-use durawasm_scheduler::core::pipeline::Pipeline;
-use durawasm_scheduler::core::record::{LoadedInstance, StoredEvent};
+use durawasm_scheduler::core::ids::{InstanceId, RequestId};
+use durawasm_scheduler::core::message::{Effect, Input, Refusal, Repair, Reply};
 use durawasm_scheduler::core::time::Timestamp;
-use durawasm_scheduler::core::token::Token;
 use durawasm_scheduler::store::Store;
-use durawasm_scheduler::store::memory::MemoryStore;
 
+use crate::stand::virtual_hub::{Disk, Hub, since_begin};
 use crate::stand::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// When the clock begins: microseconds since 1970.
-const BEGIN: i64 = 1_700_000_000_000_000;
-
-struct Disk<'a>(&'a MemoryStore);
-
-impl Lookup for Disk<'_> {
-    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String> {
-        self.0.load(id).map_err(|e| e.to_string())
-    }
-
-    fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String> {
-        self.0.history(run, 0, usize::MAX).map_err(|e| e.to_string())
-    }
-}
-
-/// An item that was sent, when, and to which stream.
-#[derive(Debug)]
-struct Sent {
-    at: Duration,
-    stream: u64,
-    token: Token,
-    /// The episode; an activity has none.
-    episode: Option<Box<EpisodeItem>>,
-}
-
-/// A hub whose disk is fast and whose clock goes when a test says so.
-struct Hub {
-    pipeline: Pipeline,
-    store: MemoryStore,
-    now: i64,
-    requests: u64,
-    sent: Vec<Sent>,
-    answer: Option<Result<Reply, Refusal>>,
-}
-
-impl Hub {
-    fn new() -> Self {
-        let store = MemoryStore::new();
-        let pipeline = recover(&store, BEGIN);
-        Self { pipeline, store, now: BEGIN, requests: 0, sent: Vec::new(), answer: None }
-    }
-
-    /// The process dies and comes back after a while. Its streams are gone.
-    fn restart_after(&mut self, wait: Duration) {
-        self.now += i64::try_from(wait.as_micros()).unwrap();
-        self.pipeline = recover(&self.store, self.now);
-        self.input(Input::Tick);
-    }
-
-    fn time(&self) -> Duration {
-        Duration::from_micros(u64::try_from(self.now - BEGIN).unwrap())
-    }
-
-    fn input(&mut self, input: Input) {
-        self.pipeline.handle(input, Timestamp::from_micros(self.now), &Disk(&self.store));
-        loop {
-            let mut effects = self.pipeline.flush();
-            let batch = self.pipeline.take_batch();
-            if let Some((seq, batch)) = &batch {
-                self.store.commit(batch).unwrap();
-                effects.extend(self.pipeline.committed(*seq));
-            }
-            for effect in effects {
-                self.perform(effect);
-            }
-            if batch.is_none() {
-                return;
-            }
-        }
-    }
-
-    fn perform(&mut self, effect: Effect) {
-        let at = self.time();
-        match effect {
-            Effect::Reply(_, answer) => self.answer = Some(answer),
-            Effect::SendEpisode(stream, item) => {
-                self.sent.push(Sent { at, stream: stream.0, token: item.token.clone(), episode: Some(item) });
-            }
-            Effect::SendActivity(stream, token, _) => {
-                self.sent.push(Sent { at, stream: stream.0, token, episode: None });
-            }
-            Effect::SendQuestion(..) | Effect::Changed(..) => {}
-            Effect::Warn(text) => panic!("{text}"),
-        }
-    }
-
-    fn call(&mut self, input: impl FnOnce(RequestId) -> Input) -> Reply {
-        self.requests += 1;
-        self.input(input(RequestId(self.requests)));
-        self.answer.take().expect("an answer").expect("it is accepted")
-    }
-
-    /// Lets time pass, from one happening to the next.
-    fn pass(&mut self, time: Duration) {
-        let until = self.now + i64::try_from(time.as_micros()).unwrap();
-        while let Some(at) = self.pipeline.next_wakeup().filter(|at| at.as_micros() <= until) {
-            self.now = self.now.max(at.as_micros());
-            self.input(Input::Tick);
-        }
-        self.now = until;
-        self.input(Input::Tick);
-    }
-
-    fn start(&mut self, id: &str, name: &str, scheduled: Option<i64>) {
-        let start = StartRequest {
-            instance: InstanceId::trusted(id),
-            fresh: false,
-            execution: None,
-            name: name.into(),
-            version: None,
-            input: None,
-            scheduled_start: scheduled.map(Timestamp::from_micros),
-            tags: Default::default(),
-            trace: None,
-            replaceable: None,
-        };
-        assert_eq!(
-            self.call(|request| Input::Start(request, Box::new(start))),
-            Reply::Started(InstanceId::trusted(id))
-        );
-    }
-
-    /// Connects a worker that takes these orchestrators (None: everything).
-    fn connect(&mut self, stream: u64, names: Option<&[&str]>) {
-        let all = |name: &&str| NameFilter { name: (*name).into(), versions: Vec::new() };
-        let info = StreamInfo {
-            worker: format!("w{stream}").into(),
-            limits: [100; 3],
-            filters: names.map(|names| Filters([names.iter().map(all).collect(), Vec::new(), Vec::new()])),
-            extended: false,
-            history_streaming: false,
-            answers: false,
-        };
-        self.input(Input::Connect(StreamId(stream), info));
-    }
-
-    fn disconnect(&mut self, stream: u64) {
-        self.input(Input::Disconnect(StreamId(stream)));
-    }
-
-    /// What was sent since the last look.
-    fn items(&mut self) -> Vec<Sent> {
-        std::mem::take(&mut self.sent)
-    }
-
-    fn only(&mut self) -> Sent {
-        let mut items = self.items();
-        assert_eq!(items.len(), 1, "{items:?}");
-        items.remove(0)
-    }
-
-    fn answer(&mut self, item: &Sent, actions: Vec<pb::OrchestratorAction>) -> Reply {
-        let response = pb::OrchestratorResponse {
-            instance_id: item.token.instance.as_str().into(),
-            actions,
-            ..Default::default()
-        };
-        let token = item.token.clone();
-        self.call(|request| Input::CompleteEpisode(request, token, Box::new(response)))
-    }
-
-    fn result(&mut self, item: &Sent, text: &str) -> Reply {
-        let (token, outcome) = (item.token.clone(), Box::new(Ok(Some(text.to_owned()))));
-        self.call(|request| Input::CompleteActivity(request, token, outcome))
-    }
-
-    fn abandon(&mut self, item: &Sent) {
-        let token = item.token.clone();
-        self.call(|request| Input::Abandon(request, token, None));
-    }
-}
-
-fn recover(store: &MemoryStore, now: i64) -> Pipeline {
-    let recovered = store.recover().unwrap();
-    assert!(recovered.incarnation > Incarnation(0));
-    let identity = Identity { hub: "default".into(), incarnation: recovered.incarnation, salt: 7 };
-    let now = Timestamp::from_micros(now);
-    Pipeline::new(Partition::recover(identity, Limits::default(), now, recovered.active, recovered.timers))
-}
-
-fn new_events(item: &Sent) -> Vec<String> {
-    brief(&item.episode.as_ref().expect("an episode").new_events)
-}
-
-/// The orchestrator's clock, since the begin.
-fn clock(item: &Sent) -> Duration {
-    let at = micros(item.episode.as_ref().expect("an episode").new_events[0].timestamp.as_ref());
-    Duration::from_micros(u64::try_from(at - BEGIN).unwrap())
-}
-
-fn since_begin(time: Duration) -> i64 {
-    BEGIN + i64::try_from(time.as_micros()).unwrap()
-}
 
 #[test]
 fn what_no_worker_accepts_waits_for_hours_and_goes_to_the_first_that_does() {
@@ -226,7 +29,7 @@ fn what_no_worker_accepts_waits_for_hours_and_goes_to_the_first_that_does() {
     hub.restart_after(HOUR);
     hub.connect(2, Some(&["wanted"]));
     let item = hub.only();
-    assert_eq!((item.token.instance.as_str(), new_events(&item).len()), ("waits", 2));
+    assert_eq!((item.token.instance.as_str(), item.new_events().len()), ("waits", 2));
     assert_eq!(hub.answer(&item, vec![complete(1, "")]), Reply::Done);
 }
 
@@ -239,7 +42,7 @@ fn a_start_in_the_future_is_dispatched_at_its_time_and_not_a_microsecond_earlier
     assert!(hub.items().is_empty());
     hub.pass(Duration::from_micros(1));
     let item = hub.only();
-    assert_eq!((item.at, clock(&item)), (3 * HOUR, 3 * HOUR));
+    assert_eq!((item.at, item.clock()), (3 * HOUR, 3 * HOUR));
 }
 
 #[test]
@@ -252,7 +55,7 @@ fn a_start_in_the_future_survives_restarts_and_is_dispatched_at_once_if_its_time
     assert!(hub.items().is_empty());
     hub.restart_after(HOUR);
     hub.connect(2, None);
-    assert!(clock(&hub.only()) >= 2 * HOUR);
+    assert!(hub.only().clock() >= 2 * HOUR);
 }
 
 #[test]
@@ -268,8 +71,8 @@ fn timers_of_days_and_years_fire_at_their_time_and_never_early() {
         assert!(hub.items().is_empty(), "timer {id} is early");
         hub.pass(SECOND);
         let item = hub.only();
-        assert_eq!(new_events(&item), ["orchestratorStarted", &format!("timerFired->{id}")]);
-        assert_eq!((item.at, clock(&item)), (due, due));
+        assert_eq!(item.new_events(), ["orchestratorStarted", &format!("timerFired->{id}")]);
+        assert_eq!((item.at, item.clock()), (due, due));
         hub.answer(&item, vec![]);
     }
 }
@@ -284,7 +87,7 @@ fn a_timer_that_came_due_while_the_scheduler_was_down_fires_when_it_is_back() {
     hub.restart_after(2 * HOUR);
     hub.connect(1, None);
     let item = hub.only();
-    assert_eq!(new_events(&item), ["orchestratorStarted", "timerFired->1"]);
+    assert_eq!(item.new_events(), ["orchestratorStarted", "timerFired->1"]);
     hub.answer(&item, vec![]);
     hub.pass(4 * HOUR);
     assert_eq!(hub.only().at, 5 * HOUR);
@@ -304,8 +107,8 @@ fn the_orchestrators_clock_does_not_go_back_when_the_schedulers_does() {
     hub.now -= 3_000_000_000;
     hub.result(&work, "");
     let next = hub.only();
-    assert!(clock(&next) > clock(&fired), "{:?} {:?}", clock(&next), clock(&fired));
-    assert_eq!(new_events(&next), ["orchestratorStarted", "taskCompleted->2 "]);
+    assert!(next.clock() > fired.clock(), "{:?} {:?}", next.clock(), fired.clock());
+    assert_eq!(next.new_events(), ["orchestratorStarted", "taskCompleted->2 "]);
 }
 
 #[test]
@@ -326,7 +129,7 @@ fn a_lost_activity_is_delivered_again_after_two_seconds_of_grace() {
     // The first delivery's worker comes back after all: its result is as good as any, and the second one's is void.
     assert_eq!(hub.result(&lost, "first"), Reply::Done);
     assert_eq!(hub.result(&again, "second"), Reply::Void);
-    assert_eq!(new_events(&hub.only()), ["orchestratorStarted", "taskCompleted->1 first"]);
+    assert_eq!(hub.only().new_events(), ["orchestratorStarted", "taskCompleted->1 first"]);
 }
 
 #[test]
@@ -343,7 +146,7 @@ fn an_activity_that_is_answered_within_the_grace_is_not_delivered_again() {
     hub.connect(2, None);
     hub.pass(HOUR);
     let next = hub.only();
-    assert_eq!(new_events(&next), ["orchestratorStarted", "taskCompleted->1 made it"]);
+    assert_eq!(next.new_events(), ["orchestratorStarted", "taskCompleted->1 made it"]);
 }
 
 #[test]
@@ -359,7 +162,7 @@ fn an_activity_may_take_days_and_is_accepted_also_after_a_restart() {
     hub.restart_after(DAY);
     assert_eq!(hub.result(&work, "at last"), Reply::Done);
     hub.connect(1, None);
-    assert_eq!(new_events(&hub.only()), ["orchestratorStarted", "taskCompleted->1 at last"]);
+    assert_eq!(hub.only().new_events(), ["orchestratorStarted", "taskCompleted->1 at last"]);
 }
 
 #[test]
@@ -448,7 +251,7 @@ fn an_instance_that_is_held_for_a_month_gets_nothing_until_it_is_resumed() {
     hub.call(|r| Input::Resume(r, id(), None));
     let expected =
         ["orchestratorStarted", "executionSuspended -", "timerFired->1", "eventRaised go(-)", "executionResumed -"];
-    assert_eq!(new_events(&hub.only()), expected);
+    assert_eq!(hub.only().new_events(), expected);
 }
 
 #[test]
@@ -459,5 +262,48 @@ fn an_event_waits_for_as_long_as_it_takes_in_an_instance_that_no_worker_runs() {
     hub.pass(365 * DAY);
     hub.restart_after(365 * DAY);
     hub.connect(1, None);
-    assert_eq!(new_events(&hub.only()), ["orchestratorStarted", "executionStarted o(-)", "eventRaised go(1)"]);
+    assert_eq!(hub.only().new_events(), ["orchestratorStarted", "executionStarted o(-)", "eventRaised go(1)"]);
+}
+
+#[test]
+fn what_is_purged_is_gone_for_calls_that_come_before_the_disk_has_heard_of_it() {
+    let mut hub = Hub::new();
+    hub.connect(1, None);
+    for id in ["a", "b"] {
+        hub.start(id, "o", None);
+        let item = hub.only();
+        hub.answer(&item, vec![failed(1, failure("no"))]);
+    }
+    let id = |text: &str| InstanceId::trusted(text);
+    let now = Timestamp::from_micros(hub.now);
+    // All of this goes into one write.
+    let calls = [
+        Input::Purge(RequestId(101), vec![id("a"), id("b"), id("a")]),
+        Input::Purge(RequestId(102), vec![id("b")]),
+        Input::Raise(RequestId(103), id("a"), "go".into(), None),
+        Input::Repair(RequestId(104), Box::new(Repair::Rewind(id("a"), None))),
+    ];
+    let mut answers = HashMap::new();
+    for call in calls {
+        hub.pipeline.handle(call, now, &Disk(&hub.store));
+    }
+    while answers.len() < 4 {
+        let mut effects = hub.pipeline.flush();
+        if let Some((seq, batch)) = hub.pipeline.take_batch() {
+            hub.store.commit(&batch).unwrap();
+            effects.extend(hub.pipeline.committed(seq));
+        }
+        for effect in effects {
+            if let Effect::Reply(request, answer) = effect {
+                answers.insert(request.0, answer);
+            }
+        }
+    }
+    assert_eq!(answers[&101], Ok(Reply::Purged(2)), "an id that is named twice is purged once");
+    assert_eq!(answers[&102], Ok(Reply::Purged(0)));
+    assert_eq!(answers[&103], Err(Refusal::NotFound(id("a"))));
+    assert_eq!(answers[&104], Err(Refusal::NotFound(id("a"))));
+    assert!(hub.store.load(&id("a")).unwrap().is_none() && hub.store.load(&id("b")).unwrap().is_none());
+    hub.start("a", "o", None);
+    assert_eq!(hub.only().new_events(), ["orchestratorStarted", "executionStarted o(-)"]);
 }

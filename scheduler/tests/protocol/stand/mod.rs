@@ -5,6 +5,7 @@ mod actions;
 mod client;
 mod history;
 mod server;
+pub(crate) mod virtual_hub;
 mod worker;
 
 use std::time::Duration;
