@@ -1,6 +1,7 @@
 """A worker whose scheduler goes away and comes back. Usage: survivor.py HOST:PORT
 
-`survives` runs so many activities one after the other, then waits for an event. Each activity says on standard output that it runs.
+`survives` runs so many activities one after the other, then waits for an event. Each activity says on standard output that
+it runs.
 """
 
 import sys

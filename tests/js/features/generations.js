@@ -95,11 +95,11 @@ exports.scenarios = {
     assert.deepEqual((await hub.state(id)).createdAt, before.createdAt);
   },
   "events that a generation did not take are handed to the next if it asks for that, none lost, in order": async (hub) => {
-    const id = await hub.start("takesOneAGeneration", [[], 60]);
-    for (let n = 0; n < 60; n += 1) {
+    const id = await hub.start("takesOneAGeneration", [[], 250]);
+    for (let n = 0; n < 250; n += 1) {
       await hub.client.raiseOrchestrationEvent(id, "item", n);
     }
-    assert.deepEqual(await hub.output(id), Array.from({ length: 60 }, (_, n) => n));
+    assert.deepEqual(await hub.output(id), Array.from({ length: 250 }, (_, n) => n));
   },
   "events that a generation did not take are dropped if it does not ask for them": async (hub) => {
     const id = await hub.start("dropsWhatItDidNotTake", 1);
@@ -139,10 +139,10 @@ exports.scenarios = {
   "events of a JavaScript client reach the generations of an orchestrator in WebAssembly, none lost, in order": async (
     hub,
   ) => {
-    const id = await hub.start("foreign_items", { taken: [], count: 60 });
-    for (let n = 0; n < 60; n += 1) {
+    const id = await hub.start("foreign_items", { taken: [], count: 250 });
+    for (let n = 0; n < 250; n += 1) {
       await hub.client.raiseOrchestrationEvent(id, "Item", n);
     }
-    assert.deepEqual(await hub.output(id), Array.from({ length: 60 }, (_, n) => n));
+    assert.deepEqual(await hub.output(id), Array.from({ length: 250 }, (_, n) => n));
   },
 };

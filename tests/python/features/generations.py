@@ -140,10 +140,10 @@ def _(hub):
 
 @feature.scenario("events that a generation did not take are handed to the next if it asks for that, none lost, in order")
 def _(hub):
-    instance = hub.start(takes_one_a_generation, [[], 60])
-    for number in range(60):
+    instance = hub.start(takes_one_a_generation, [[], 250])
+    for number in range(250):
         hub.client.raise_orchestration_event(instance, "item", data=number)
-    expect(hub.output(instance), list(range(60)))
+    expect(hub.output(instance), list(range(250)))
 
 
 @feature.scenario("events that a generation did not take are dropped if it does not ask for them")
@@ -210,7 +210,7 @@ def _(hub):
 
 @feature.scenario("events of a Python client reach the generations of an orchestrator in WebAssembly, none lost, in order")
 def _(hub):
-    instance = hub.start("foreign_items", {"taken": [], "count": 60})
-    for number in range(60):
+    instance = hub.start("foreign_items", {"taken": [], "count": 250})
+    for number in range(250):
         hub.client.raise_orchestration_event(instance, "Item", data=number)
-    expect(hub.output(instance), list(range(60)))
+    expect(hub.output(instance), list(range(250)))

@@ -72,7 +72,8 @@ def _(hub):
     assert datetime.now(timezone.utc) >= at, "it started early"
     assert state.runtime_status.name != "PENDING", state
     expect(hub.output(instance), 1)
-    expect(hub.history(instance)[1].scheduled_start_timestamp, at.replace(tzinfo=None).replace(tzinfo=hub.history(instance)[1].scheduled_start_timestamp.tzinfo))
+    recorded = hub.history(instance)[1].scheduled_start_timestamp
+    expect(recorded.replace(tzinfo=timezone.utc), at)
     expect(hub.run(returns, 2, start_at=soon(-1000)), 2)
 
 

@@ -60,7 +60,9 @@ def retried_slower_and_slower(ctx, _):
 @feature.orchestrator
 def out_of_time(ctx, _):
     input = {"key": ctx.instance_id, "good": 4}
-    # The SDK compares with the machine's clock, in replays too; so only a timeout of nothing is the same in each of them.
+    # The SDK compares with the machine's clock, in replays too. Replayed after a timeout that was not over before, it fails the
+    # call at the first attempt, completes under the id of the timer in the history, takes that for its completion, and answers
+    # with no action at all, for ever. So only a timeout of nothing is the same in each replay.
     none = policy(retry_timeout=timedelta())
     return (yield ctx.call_activity(fails_until, input=input, retry_policy=none))
 

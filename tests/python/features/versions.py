@@ -205,7 +205,8 @@ def _(hub):
     def calls(ctx, _):
         return (yield ctx.call_activity("filtered_activity", input=1))
 
-    hub.work([named(calls, "calls_filtered")], [named(lambda ctx, n: "wrong", "filtered_activity")], filters=only(["calls_filtered"]))
+    wrong = named(lambda ctx, n: "wrong", "filtered_activity")
+    hub.work([named(calls, "calls_filtered")], [wrong], filters=only(["calls_filtered"]))
     instance = hub.start("calls_filtered")
     hub.until(instance, "RUNNING")
     hub.run(bystander)
