@@ -15,6 +15,7 @@ mod conformance;
 mod continue_as_new;
 mod episodes;
 mod filters;
+mod forgeries;
 mod invariants;
 mod listings;
 mod payloads;
