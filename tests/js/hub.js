@@ -123,9 +123,22 @@ class Hub {
     });
   }
 
+  async history(id) {
+    for (;;) {
+      try {
+        return await this.client.getOrchestrationHistory(id);
+      } catch (error) {
+        // It has continued as new while it was read, so what was read is gone.
+        if (error.code !== code.ABORTED) {
+          throw error;
+        }
+      }
+    }
+  }
+
   /// The types of an instance's history, in order.
   async events(id) {
-    return (await this.client.getOrchestrationHistory(id)).map((event) => event.type);
+    return (await this.history(id)).map((event) => event.type);
   }
 }
 

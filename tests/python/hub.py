@@ -138,7 +138,13 @@ class Hub:
         return eventually(f"{instance} says {word!r}", look)
 
     def history(self, instance):
-        return self.client.get_orchestration_history(instance)
+        while True:
+            try:
+                return self.client.get_orchestration_history(instance)
+            except grpc.RpcError as error:
+                # It has continued as new while it was read, so what was read is gone.
+                if error.code() != grpc.StatusCode.ABORTED:
+                    raise
 
     def events(self, instance):
         """The types of an instance's history, in order."""

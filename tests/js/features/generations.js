@@ -84,7 +84,7 @@ exports.scenarios = {
   "only the last generation's history is kept, under another execution id, and the time of creation stays": async (hub) => {
     const id = await hub.start("takesOneAGeneration", [[], 2]);
     const before = await hub.until(id, "RUNNING");
-    const execution = async () => (await hub.client.getOrchestrationHistory(id))[1]?.orchestrationInstance.executionId;
+    const execution = async () => (await hub.history(id))[1]?.orchestrationInstance.executionId;
     const first = await execution();
     await hub.client.raiseOrchestrationEvent(id, "item", 1);
     await eventually("it has another execution id", async () => ![undefined, first].includes(await execution()));
