@@ -269,6 +269,14 @@ impl Script {
         self.mended.iter().any(|mended| mended.as_str() == root)
     }
 
+    /// Whether a client may let it begin again or go on, so that what was said of it is true no longer.
+    fn is_renewed(&self, id: &InstanceId) -> bool {
+        let renews = |o: &Operation| {
+            matches!(o.deed, Deed::Reset | Deed::Mend | Deed::Restart(None) | Deed::Replace | Deed::Reuse(..))
+        };
+        (0..self.operations.len()).any(|at| renews(&self.operations[at]) && self.target(at) == id)
+    }
+
     /// The call of an operation, as it is sent now.
     pub(crate) fn call(
         &mut self,
@@ -279,6 +287,7 @@ impl Script {
         chance: &mut Chance,
     ) -> Input {
         let id = self.target(operation).clone();
+        let renewed = self.is_renewed(&id);
         let Operation { target, deed, tries, .. } = &mut self.operations[operation];
         let root = match target {
             Target::Root(root) => Some(&self.roots[*root]),
@@ -341,7 +350,10 @@ impl Script {
             Deed::Fork(new) => {
                 let history = audit.find(&id).map_or(&[][..], |r| audit.history(r.run));
                 let at = chance.between(0, history.len() as u64);
-                let results = if chance.percent(50) { foresee(history, at) } else { Vec::new() };
+                // Positions mean something else once the execution is another one.
+                let spec = audit.find(&id).map(|r| audit.spec(r));
+                let steady = !renewed && spec.is_some_and(|s| s.generations() == 0);
+                let results = if steady && chance.percent(50) { foresee(history, at) } else { Vec::new() };
                 let fork = ForkRequest { source: id, at, instance: new.clone(), version: None, results };
                 Input::Repair(request, Box::new(Repair::Fork(fork)))
             }
@@ -392,9 +404,8 @@ impl Script {
     pub(crate) fn seen_at(&self, operation: usize, answer: &Result<Reply, Refusal>, audit: &Audit) {
         let id = self.target(operation);
         let Operation { target, deed, .. } = &self.operations[operation];
-        let reset = |o: &Operation| matches!((&o.deed, &o.target, target), (Deed::Reset, Target::Root(a), Target::Root(b)) if a == b);
         if let (Target::Root(_), Deed::Suspend, Ok(Reply::Done)) = (target, deed, answer)
-            && !self.operations.iter().any(reset)
+            && !self.is_renewed(id)
         {
             let status = audit.find(id).map(|r| r.status);
             let held = status.is_some_and(|s| s == Status::Suspended || s.is_terminal());

@@ -56,6 +56,9 @@ impl Audit {
             let inbox = self.inbox.entry(*key).or_default();
             match entry {
                 Some(entry) => {
+                    // A result that a client gave, or that was known before the history was cut.
+                    let run = batch.instances.get(key).map(|r| r.run).filter(|run| self.rewritten.contains(run));
+                    self.executed.extend(run.zip(entry.stored.answers));
                     assert!(inbox.insert(*seq, entry.stored.clone()).is_none(), "an inbox entry was written twice");
                 }
                 None => assert!(inbox.remove(seq).is_some(), "an inbox entry was deleted that was not there"),
