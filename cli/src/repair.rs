@@ -110,6 +110,11 @@ impl Rollback {
             .advise(format!("See them with their numbers: {}", self.instance.command("history", ""))))
     }
 
+    /// The execution that the events are numbered in.
+    pub(crate) fn execution(&self) -> Option<String> {
+        self.execution.clone()
+    }
+
     /// The event before which to go on.
     pub(crate) fn at(&self) -> u64 {
         self.at

@@ -6,6 +6,15 @@ use tonic::{Code, Status};
 
 use crate::{Client, Error, ErrorKind, Failure, InstanceId, Payload, convert};
 
+/// How an instance is taken back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResetOptions {
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// The execution whose events are numbered so: if the instance is in another one by then, nothing is done. None: whatever it is.
+    pub execution: Option<String>,
+}
+
 /// What a fork is to be, beside the beginning of another instance's history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ForkOptions {
@@ -15,6 +24,9 @@ pub struct ForkOptions {
     pub version: Option<String>,
     /// What calls that are open at that point are to have returned. These are not made again.
     pub results: Vec<Substitute>,
+    /// The execution of the old instance whose events are numbered so: if it is in another one by then, nothing is done. None: whatever
+    /// it is.
+    pub execution: Option<String>,
 }
 
 /// What a call is to have returned.
@@ -40,9 +52,13 @@ impl Client {
     /// Takes an instance back to before the turn of an event (see [`crate::Turns`]): that turn is undone, and all after
     /// it. External events of undone turns are delivered again, in order; calls that were open then are made again.
     /// Returns how many events of the history were kept.
-    pub async fn reset(&self, id: &InstanceId, at_event: u64, reason: Option<&str>) -> Result<u64, Error> {
-        let request =
-            v1::ResetInstanceRequest { instance_id: id.to_string(), at_event, reason: reason.map(str::to_owned) };
+    pub async fn reset(&self, id: &InstanceId, at_event: u64, options: ResetOptions) -> Result<u64, Error> {
+        let request = v1::ResetInstanceRequest {
+            instance_id: id.to_string(),
+            at_event,
+            reason: options.reason,
+            execution_id: options.execution.unwrap_or_default(),
+        };
         let answer = self.services().durawasm.reset_instance(request).await;
         let answer = self.settle(answer, id).await.map_err(|error| self.extension(error, "reset an instance"))?;
         Ok(answer.into_inner().kept_events)
@@ -56,6 +72,7 @@ impl Client {
             at_event,
             new_instance_id: options.id.map(|id| id.to_string()).unwrap_or_default(),
             version: options.version,
+            execution_id: options.execution.unwrap_or_default(),
             results: options
                 .results
                 .into_iter()

@@ -20,7 +20,7 @@ async fn empty() -> Client {
 async fn what_only_our_scheduler_has_is_said_with_what_there_is_instead() {
     let client = empty().await;
     let id = InstanceId::new("a").unwrap();
-    let reset = client.reset(&id, 0, None).await.unwrap_err();
+    let reset = client.reset(&id, 0, Default::default()).await.unwrap_err();
     let fork = client.fork(&id, 0, ForkOptions::default()).await.unwrap_err();
     let query = client.query(&id, "x", None).await.unwrap_err();
     for (error, what) in [(reset, "reset an instance"), (fork, "fork an instance"), (query, "ask an orchestrator")] {

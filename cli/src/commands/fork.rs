@@ -58,7 +58,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         None => arguments.version.clone(),
     };
     let results = results.into_iter().map(|(event, result)| Substitute { event, result: Some(result) }).collect();
-    let options = ForkOptions { id: new, version, results };
+    let options = ForkOptions { id: new, version, results, execution: rollback.execution() };
     rollback.check_execution(&client).await?;
     let Fork { id: new, kept_events } = client.fork(&id, rollback.at(), options).await?;
     console.data(&serde_json::json!({ "id": new, "keptEvents": kept_events }), || new.to_string());

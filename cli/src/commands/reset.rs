@@ -1,6 +1,7 @@
 //! `durawasm reset`: takes an instance back to an earlier point of its history.
 
 use clap::Args;
+use durawasm_client::ResetOptions;
 use durawasm_errors::CodedError;
 
 use crate::{
@@ -31,7 +32,8 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     console.note(rollback.text(RESET));
     console.confirm(&format!("this discards {} of the history of `{id}`", rollback.undone()))?;
     rollback.check_execution(&client).await?;
-    let kept = client.reset(&id, arguments.at, arguments.reason.as_deref()).await?;
+    let options = ResetOptions { reason: arguments.reason, execution: rollback.execution() };
+    let kept = client.reset(&id, arguments.at, options).await?;
     if console.is_json() {
         console.data(&serde_json::json!({ "id": id, "keptEvents": kept }), String::new);
     }

@@ -66,7 +66,12 @@ impl Batch {
     /// Deletes an instance with all that belongs to it.
     pub fn drop_instance(&mut self, key: InstanceKey, run: RunId) {
         self.instances.remove(&key);
-        self.inbox.retain(|(k, _), _| *k != key);
+        let range = (key, u64::MIN)..=(key, u64::MAX);
+        let entries: Vec<_> = self.inbox.range(range).map(|(place, _)| *place).collect();
+        for place in entries {
+            self.inbox.remove(&place);
+            self.new_inbox.remove(&place);
+        }
         self.dropped_instances.insert(key);
         self.drop_run(run);
     }

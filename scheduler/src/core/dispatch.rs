@@ -182,13 +182,19 @@ impl Dispatcher {
         }
     }
 
-    /// The stream to ask about something of this route: that of the preferred worker, else the first one that can run it. Questions
-    /// take no slot.
+    /// The stream to ask about something of this route: that of the preferred worker, else one after the other of those that can run it.
+    /// Questions take no slot.
     #[must_use]
-    pub fn respondent(&self, route: &Route, prefer: Option<&str>) -> Option<StreamId> {
+    pub fn respondent(&self, route: &Route, prefer: Option<&str>, turn: u64) -> Option<StreamId> {
         let runs = |s: &Stream| s.info.answers && s.info.filters.as_ref().is_none_or(|f| f.accepts(route));
-        let able = self.streams.iter().filter(|(_, stream)| runs(stream));
-        able.min_by_key(|(id, stream)| (prefer != Some(&*stream.info.worker), **id)).map(|(id, _)| *id)
+        let mut able: Vec<_> = self.streams.iter().filter(|(_, stream)| runs(stream)).collect();
+        if let Some((id, _)) = able.iter().find(|(_, stream)| prefer == Some(&*stream.info.worker)) {
+            return Some(**id);
+        }
+        able.sort_unstable_by_key(|(id, _)| **id);
+        let count = able.len() as u64;
+        let index = turn.checked_rem(count).and_then(|index| usize::try_from(index).ok())?;
+        able.get(index).map(|(id, _)| **id)
     }
 
     /// Puts work into the queue of its route and returns its ticket. [`Self::next`] hands it out.

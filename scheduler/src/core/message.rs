@@ -87,12 +87,25 @@ pub type QuestionOutcome = Result<Option<String>, pb::TaskFailureDetails>;
 pub enum Repair {
     /// A failed instance goes on from before its failure: the reason.
     Rewind(InstanceId, Option<String>),
-    /// An instance goes on from before the turn that the event at this position is part of: the reason.
-    Reset(InstanceId, Position, Option<String>),
+    /// An instance goes on from before the turn that an event is part of.
+    Reset(ResetRequest),
     /// A new instance begins with a part of another one's history.
     Fork(ForkRequest),
     /// An instance begins anew, with its name, version, input and tags: as itself, or as a new instance.
     Restart(InstanceId, Option<InstanceId>),
+}
+
+/// What a client says of a reset.
+#[derive(Clone, Debug)]
+pub struct ResetRequest {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its execution must be this one, if one is named.
+    pub execution: Option<String>,
+    /// The turn that the event at this position is part of is undone, and all after it.
+    pub at: Position,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// What a client says of a fork.
@@ -100,6 +113,8 @@ pub enum Repair {
 pub struct ForkRequest {
     /// The instance whose history is taken.
     pub source: InstanceId,
+    /// Its execution must be this one, if one is named.
+    pub execution: Option<String>,
     /// The history ends before the turn that the event at this position is part of.
     pub at: Position,
     /// The new instance.
@@ -155,7 +170,7 @@ pub enum Refusal {
     #[error("there is no instance `{0}` in this task hub")]
     NotFound(InstanceId),
     /// The id is taken.
-    #[error("instance `{0}` exists already ({1}); choose another id, or give a reuse policy that allows to replace it")]
+    #[error("instance `{0}` exists already ({1})")]
     AlreadyExists(InstanceId, &'static str),
     /// The request makes no sense.
     #[error("{0}")]

@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::batch::Batch;
 use super::delivery::Delivery;
 use super::dispatch::{Dispatcher, Ticket, Work};
-use super::ids::{BatchSeq, ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RequestId, RunId, StreamId};
+use super::ids::{BatchSeq, ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RequestId, RunId};
 use super::instance::{Instance, Turn};
 use super::message::{Effect, Input, Pending, Refusal, Reply};
+use super::questions::Asked;
 use super::record::{InboxEntry, LoadedInstance, StoredEvent, TimerRecord};
 use super::repair::Postponed;
 use super::time::Timestamp;
@@ -114,7 +115,7 @@ pub struct Partition {
     /// Repairs that wait for something to be on disk.
     pub(super) postponed: Vec<Postponed>,
     /// Questions that were asked, by number: whom, and who waits.
-    pub(super) questions: BTreeMap<u64, (StreamId, RequestId)>,
+    pub(super) questions: BTreeMap<u64, Asked>,
     /// How many questions were asked.
     pub(super) asked: u64,
     /// The batch that is being filled.
@@ -258,8 +259,15 @@ impl Partition {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let delayed = self.delayed.first_key_value().map(|((at, _), _)| *at);
-        let ready = self.postponed.iter().any(|p| p.after <= self.committed).then_some(self.now);
-        [self.timers.next_due(), delayed, ready].into_iter().flatten().min()
+        let ready = self.has_ready_repairs().then_some(self.now);
+        let question = self.questions.first_key_value().map(|(_, asked)| asked.until);
+        [self.timers.next_due(), delayed, ready, question].into_iter().flatten().min()
+    }
+
+    /// Whether [`Input::Tick`] is wanted now, whatever the clock says: something that was waited for is on disk.
+    #[must_use]
+    pub fn has_ready_repairs(&self) -> bool {
+        self.postponed.iter().any(|p| p.after <= self.committed)
     }
 
     /// The batch that was filled, if there is something in it. Later changes go into the next one.

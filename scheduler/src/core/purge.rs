@@ -36,6 +36,8 @@ impl Partition {
     ) -> Result<Reply, Refusal> {
         self.check_payload("the reason", reason.as_deref())?;
         let mut unchanged = Vec::new();
+        // Each once: named twice, it would be among those that were not ended.
+        let ids: std::collections::BTreeSet<InstanceId> = ids.into_iter().collect();
         for id in ids {
             if !self.end_by_force(&id, reason.clone(), false, lookup) {
                 unchanged.push(id);

@@ -120,13 +120,17 @@ impl Partition {
         };
         if response.is_partial {
             let Turn::Sent(episode) = &mut instance.turn else { return Ok(Reply::Void) };
+            let index = response.chunk_index.unwrap_or(0);
+            // One that is sent again takes the place of the first.
+            let before = episode.chunks.get(&index).map_or(0, prost::Message::encoded_len);
             episode.chunk_bytes += response.encoded_len();
+            episode.chunk_bytes -= before;
             if episode.chunks.len() >= MAX_CHUNKS || episode.chunk_bytes > MAX_CHUNK_BYTES {
                 self.give_back(token);
                 let text = format!("an answer has at most {MAX_CHUNKS} parts and {} MiB", MAX_CHUNK_BYTES >> 20);
                 return Err(Refusal::TooLarge(text));
             }
-            episode.chunks.insert(response.chunk_index.unwrap_or(0), response);
+            episode.chunks.insert(index, response);
             return Ok(Reply::Done);
         }
         if response.requires_history && instance.wants_history {
@@ -142,6 +146,10 @@ impl Partition {
             return Ok(Reply::Done);
         }
         if let Turn::Sent(episode) = &mut instance.turn {
+            if let Some(missing) = missing_chunk(episode) {
+                self.give_back(token);
+                return Err(Refusal::Invalid(format!("the answer lacks part {missing}: send all of its parts again")));
+            }
             join_chunks(episode, &mut response);
         }
         if let Err(why) = self.check_response(token, &response) {
@@ -472,6 +480,12 @@ fn new_calls(instance: &Instance) -> Vec<Position> {
     let mut calls: Vec<Position> = all.take_while(|(_, open)| unsent(open.stay)).map(|(at, _)| *at).collect();
     calls.reverse();
     calls
+}
+
+/// The first part that is missing between the first that came and the last.
+fn missing_chunk(episode: &Episode) -> Option<i32> {
+    let first = *episode.chunks.keys().next()?;
+    (first..).zip(episode.chunks.keys()).find(|(expected, index)| expected != *index).map(|(expected, _)| expected)
 }
 
 /// Puts the parts of an answer together, in the order of their indexes. What counts for the whole stands in the first.

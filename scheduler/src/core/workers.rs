@@ -232,6 +232,7 @@ impl Partition {
 
     pub(super) fn tick(&mut self, lookup: &dyn Lookup) {
         self.repair_postponed(lookup);
+        self.expire_questions();
         while let Some((&(at, ticket), _)) = self.delayed.first_key_value() {
             if at > self.now {
                 break;

@@ -81,6 +81,9 @@ pub enum Fatal {
 /// Who learns of a hub that stopped by itself: the hub's name and why.
 pub type FatalSink = mpsc::UnboundedSender<(String, Fatal)>;
 
+/// How many listings and pages of histories are read at the same time. The store has more readers than these and those of pasts together.
+const READS_AT_A_TIME: usize = 2;
+
 /// What the partition's thread receives.
 pub(crate) enum Message {
     Calls(Vec<Call>),
@@ -104,6 +107,8 @@ struct Inner {
     watch: Arc<Watch>,
     requests: AtomicU64,
     streams: AtomicU64,
+    /// Lets only so many listings and pages of histories be read at the same time.
+    readers: tokio::sync::Semaphore,
     thread: parking_lot::Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Fires when this hub, or the whole scheduler, stops: what waits for it ends.
     stopping: CancellationToken,
@@ -146,6 +151,7 @@ impl Hub {
             watch,
             requests: AtomicU64::new(0),
             streams: AtomicU64::new(0),
+            readers: tokio::sync::Semaphore::new(READS_AT_A_TIME),
             thread: parking_lot::Mutex::new(Some(thread)),
             stopping: shutdown.child_token(),
         };
@@ -252,6 +258,8 @@ impl Hub {
         read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Status> {
         let store = Arc::clone(&self.inner.store);
+        // Never closed. Those who list must not stand in the way of the partition, which reads instances one by one.
+        let _permit = self.inner.readers.acquire().await;
         match tokio::task::spawn_blocking(move || read(&*store)).await {
             Ok(found) => found.map_err(|e| crate::service::status::of_store(&e, self.name())),
             Err(_) => Err(self.stopping()),

@@ -124,7 +124,7 @@ impl Thread {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            if self.pipeline.next_wakeup().is_some_and(|at| at <= wall_clock()) {
+            if self.is_tick_wanted() {
                 self.input(Input::Tick);
             }
             let inbox = self.inbox.clone();
@@ -151,7 +151,16 @@ impl Thread {
         }
     }
 
+    /// Whether time has come for something; or something else that is no matter of time, for the clock may have been set back.
+    fn is_tick_wanted(&self) -> bool {
+        let due = self.pipeline.next_wakeup().is_some_and(|at| at <= wall_clock());
+        due || self.pipeline.partition().has_ready_repairs()
+    }
+
     fn sleep(&self) -> Duration {
+        if self.pipeline.partition().has_ready_repairs() {
+            return Duration::ZERO;
+        }
         match self.pipeline.next_wakeup() {
             Some(at) => at.since(wall_clock()).min(LONGEST_SLEEP),
             None => LONGEST_SLEEP,

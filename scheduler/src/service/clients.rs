@@ -3,7 +3,7 @@
 use durawasm_proto::durabletask as pb;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::convert;
 use crate::core::events;
@@ -22,7 +22,14 @@ pub type HistoryStream = ReceiverStream<Result<pb::HistoryChunk, Status>>;
 /// Starts an instance; when this returns that is on disk.
 pub async fn start(hub: &Hub, request: pb::CreateInstanceRequest) -> Result<pb::CreateInstanceResponse, Status> {
     let start = Box::new(convert::start_request(request)?);
-    match hub.call(|id| Input::Start(id, start)).await? {
+    let started = hub.call(|id| Input::Start(id, start)).await.map_err(|status| match status.code() {
+        Code::AlreadyExists => {
+            let advice = "choose another id, or give a reuse policy that allows to replace it";
+            Status::already_exists(format!("{}; {advice}", status.message()))
+        }
+        _ => status,
+    });
+    match started? {
         Reply::Started(id) => Ok(pb::CreateInstanceResponse { instance_id: id.as_str().into() }),
         other => Err(Status::internal(format!("unexpected reply to a start: {other:?}"))),
     }

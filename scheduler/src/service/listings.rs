@@ -148,7 +148,9 @@ async fn purge_ids(hub: &Hub, ids: Vec<InstanceId>, recursive: bool) -> Result<u
             let mut below = Vec::new();
             for parent in level {
                 let children = children(hub, parent).await?;
-                below.extend(children.into_iter().filter(|child| seen.insert(child.clone())));
+                // What has not ended stays, and with it what it has started.
+                let children = children.into_iter().filter(|child| seen.insert(child.clone())).collect();
+                below.extend(ended(hub, children)?);
             }
             levels.push(below);
         }

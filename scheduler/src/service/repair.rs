@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::convert;
 use crate::core::ids::InstanceId;
-use crate::core::message::{ForkRequest, Input, Repair, Reply};
+use crate::core::message::{ForkRequest, Input, Repair, Reply, ResetRequest};
 use crate::hub::Hub;
 
 async fn repair(hub: &Hub, repair: Repair) -> Result<(InstanceId, u64), Status> {
@@ -15,6 +15,11 @@ async fn repair(hub: &Hub, repair: Repair) -> Result<(InstanceId, u64), Status> 
         Reply::Started(id) => Ok((id, 0)),
         other => Err(Status::internal(format!("unexpected reply to a repair: {other:?}"))),
     }
+}
+
+/// An execution, if one is named.
+fn named(execution: String) -> Option<String> {
+    (!execution.is_empty()).then_some(execution)
 }
 
 fn fresh_id() -> InstanceId {
@@ -39,7 +44,9 @@ pub async fn restart(hub: &Hub, request: pb::RestartInstanceRequest) -> Result<p
 /// Takes an instance back to an earlier turn.
 pub async fn reset(hub: &Hub, request: v1::ResetInstanceRequest) -> Result<v1::ResetInstanceResponse, Status> {
     let id = convert::instance_id(&request.instance_id)?;
-    let (_, kept_events) = repair(hub, Repair::Reset(id, request.at_event, request.reason)).await?;
+    let execution = named(request.execution_id);
+    let reset = ResetRequest { instance: id, execution, at: request.at_event, reason: request.reason };
+    let (_, kept_events) = repair(hub, Repair::Reset(reset)).await?;
     Ok(v1::ResetInstanceResponse { kept_events })
 }
 
@@ -51,6 +58,7 @@ pub async fn fork(hub: &Hub, request: v1::ForkInstanceRequest) -> Result<v1::For
     };
     let fork = ForkRequest {
         source: convert::instance_id(&request.instance_id)?,
+        execution: named(request.execution_id),
         at: request.at_event,
         instance,
         version: request.version,

@@ -1,18 +1,23 @@
 //! Fork: a new instance begins with a part of another one's history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use durawasm_proto::durabletask as pb;
 use durawasm_proto::tag;
 use pb::history_event::EventType;
 
-use super::super::ids::{InstanceId, Position};
+use super::super::ids::{InstanceId, MAX_INSTANCE_ID_BYTES, Position};
 use super::super::message::{ForkRequest, Refusal, Reply, StartRequest};
 use super::super::partition::{Lookup, Partition};
 use super::super::record::StoredEvent;
 use super::super::time::Timestamp;
 use super::super::{events, rewrite};
-use super::{Stop, beginning, cut, open_children};
+use super::{Cut, Stop, beginning, open_children, place_to_cut};
+
+/// The longest id of a fork: there is room behind it for `:fork-` and a position.
+const MAX_FORK_ID_BYTES: usize = MAX_INSTANCE_ID_BYTES - 24;
+/// How many results can be given at once.
+const MAX_RESULTS: usize = 10_000;
 
 impl Partition {
     pub(super) fn fork(&mut self, fork: ForkRequest, lookup: &dyn Lookup) -> Result<Reply, Stop> {
@@ -20,22 +25,31 @@ impl Partition {
             let text = format!("`{}`: ids that begin with `@` belong to entities; choose another one", fork.instance);
             return Err(Refusal::Invalid(text).into());
         }
+        if fork.instance.as_str().len() > MAX_FORK_ID_BYTES {
+            let text = format!("the id of a fork has at most {MAX_FORK_ID_BYTES} bytes: its children's begin with it");
+            return Err(Refusal::Invalid(text).into());
+        }
+        if fork.results.len() > MAX_RESULTS {
+            let text = format!("a fork can be given at most {MAX_RESULTS} results, these are {}", fork.results.len());
+            return Err(Refusal::Invalid(text).into());
+        }
         for (_, result) in &fork.results {
             self.check_payload("a result", result.as_deref())?;
         }
+        self.check_execution(&fork.source, fork.execution.as_deref(), lookup)?;
         let history = self.read_history(&fork.source, lookup)?;
         if let Some(existing) = self.find(&fork.instance, lookup)? {
             let status = existing.record.status.word();
             return Err(Refusal::AlreadyExists(fork.instance, status).into());
         }
-        let (cut, at) = cut(&fork.source, &history, fork.at, true)?;
-        let results = substitutes(&fork.source, &history, cut, fork.results, self.now)?;
+        let (kept, at) = place_to_cut(&fork.source, &history, fork.at, true)?;
+        let substitutes = substitutes(&fork.source, &history, kept, fork.results, self.now)?;
         let Some(source) = self.instances.get(&fork.source) else {
             return Err(Refusal::NotFound(fork.source).into());
         };
         let record = &source.record;
         let mut tags = record.tags.clone();
-        if cut > 0 {
+        if kept > 0 {
             tags.entry(tag::SEED_OF.to_owned()).or_insert_with(|| fork.source.as_str().to_owned());
         } else {
             tags.remove(tag::SEED_OF);
@@ -53,23 +67,19 @@ impl Partition {
             trace: started.and_then(|s| s.parent_trace_context.clone()),
             replaceable: None,
         };
-        let note = events::note(self.now, format!("forked from `{}` before event {at}", fork.source));
-        let mut begin = beginning(source, history, cut, at, &results, note);
+        let note = format!("forked from `{}` before event {at}", fork.source);
+        let mut begin = beginning(source, history, Cut { kept, at, substitutes, note }, self.now);
+        if kept == 0
+            && let Some(started) = rewrite::started_mut(&mut begin.inbox)
+        {
+            // It answers to nobody. (Code that has begun was told of a parent, and goes on with what it was told.)
+            started.parent_instance = None;
+        }
         self.create(start, None);
         let id = fork.instance;
         let Some(mut instance) = self.instances.remove(&id) else { return Err(Refusal::NotFound(id).into()) };
-        // The children that are open belong to the other one: this one starts its own.
         let open = open_children(&begin);
-        for (position, _) in &open {
-            let stored = usize::try_from(*position).ok().and_then(|p| begin.history.get_mut(p));
-            if let Some(EventType::SubOrchestrationInstanceCreated(created)) =
-                stored.and_then(|s| s.event.event_type.as_mut())
-                // What cannot be an id cannot be one here either: the call fails again.
-                && InstanceId::parse(&created.instance_id).is_ok_and(|child| !child.is_entity())
-            {
-                created.instance_id = format!("{id}:fork-{position}");
-            }
-        }
+        disown(&mut begin.history, &id);
         self.begin_again(&mut instance, begin);
         let record = instance.record.clone();
         self.instances.insert(id.clone(), instance);
@@ -79,7 +89,28 @@ impl Partition {
         }
         self.offer_open_activities(&id);
         self.save(&id);
-        Ok(Reply::Repaired(id, cut as Position))
+        Ok(Reply::Repaired(id, kept as Position))
+    }
+}
+
+/// Gives children that have not completed ids of the fork's own: those that the history names are the other one's. Tries under one id
+/// stay tries under one id.
+fn disown(history: &mut [StoredEvent], fork: &InstanceId) {
+    let completed: BTreeSet<Position> = history
+        .iter()
+        .filter(|e| matches!(e.event.event_type, Some(EventType::SubOrchestrationInstanceCompleted(_))))
+        .filter_map(|e| e.answers)
+        .collect();
+    let mut own: HashMap<String, String> = HashMap::new();
+    for (position, stored) in (0..).zip(history) {
+        if let Some(EventType::SubOrchestrationInstanceCreated(created)) = &mut stored.event.event_type
+            && !completed.contains(&position)
+            // What cannot be an id cannot be one here either: the call fails again.
+            && InstanceId::parse(&created.instance_id).is_ok_and(|child| !child.is_entity())
+        {
+            let other = std::mem::take(&mut created.instance_id);
+            created.instance_id = own.entry(other).or_insert_with(|| format!("{fork}:fork-{position}")).clone();
+        }
     }
 }
 
@@ -91,6 +122,7 @@ fn substitutes(
     results: Vec<(Position, Option<String>)>,
     now: Timestamp,
 ) -> Result<BTreeMap<Position, StoredEvent>, Refusal> {
+    let answered: BTreeSet<Position> = history[..cut].iter().filter_map(|e| e.answers).collect();
     let mut given = BTreeMap::new();
     for (event, result) in results {
         let invalid =
@@ -102,7 +134,10 @@ fn substitutes(
         let Some(call) = call.and_then(|p| history.get(p)) else {
             return Err(invalid("its call is in the part of the history that is undone"));
         };
-        if history[..cut].iter().any(|e| e.answers == Some(position)) {
+        if given.contains_key(&position) {
+            return Err(invalid("its call was given one already"));
+        }
+        if answered.contains(&position) {
             return Err(invalid(
                 "the part of the history that is kept has its answer: choose an earlier event to fork at",
             ));

@@ -59,7 +59,7 @@ impl Partition {
     pub(super) fn attempt_repair(&mut self, request: RequestId, repair: Repair, lookup: &dyn Lookup) {
         let outcome = match repair.clone() {
             Repair::Rewind(id, reason) => self.rewind(&id, reason, lookup),
-            Repair::Reset(id, at, reason) => self.reset(&id, at, reason, lookup),
+            Repair::Reset(reset) => self.reset(reset, lookup),
             Repair::Fork(fork) => self.fork(fork, lookup),
             Repair::Restart(id, new) => self.restart(&id, new, lookup),
         };
@@ -86,17 +86,31 @@ impl Partition {
     fn read_history(&mut self, id: &InstanceId, lookup: &dyn Lookup) -> Result<Vec<StoredEvent>, Stop> {
         let committed = self.committed;
         let Some(instance) = self.find(id, lookup)? else { return Err(Refusal::NotFound(id.clone()).into()) };
-        instance.reserved = instance.last_batch;
-        let (run, length, last_batch) = (instance.record.run, instance.record.history_len, instance.last_batch);
+        // The rest of it is in memory; the history alone is read. It grows only by turns, so this is waited for once.
+        instance.reserved = instance.history_batch;
+        let (run, length, written) = (instance.record.run, instance.record.history_len, instance.history_batch);
         self.touched.push(id.clone());
-        if last_batch > committed {
-            return Err(Stop::Later(last_batch, id.clone()));
+        if written > committed {
+            return Err(Stop::Later(written, id.clone()));
         }
         let history = lookup.history(run).map_err(|why| Refusal::Damaged(id.clone(), why))?;
         if history.len() as u64 != length {
             return Err(Refusal::Damaged(id.clone(), "its history lacks events or has too many".into()).into());
         }
         Ok(history)
+    }
+
+    /// Refuses what was said of another execution than the current one.
+    fn check_execution(&mut self, id: &InstanceId, execution: Option<&str>, lookup: &dyn Lookup) -> Result<(), Stop> {
+        let Some(instance) = self.find(id, lookup)? else { return Err(Refusal::NotFound(id.clone()).into()) };
+        let current = instance.record.execution.as_str();
+        if execution.is_none_or(|said| said == current) {
+            return Ok(());
+        }
+        let text = format!(
+            "instance `{id}` is in execution {current} by now, whose events are others: look at its history again"
+        );
+        Err(Refusal::Precondition(text).into())
     }
 
     /// The status of what is there under a child's id, if it is still the child that was created at this position.
@@ -132,7 +146,7 @@ impl Partition {
         let record = &mut instance.record;
         record.run = run;
         record.execution = execution;
-        record.status = if history.is_empty() { Status::Pending } else { status };
+        record.status = if history.is_empty() && status == Status::Running { Status::Pending } else { status };
         record.completed_at = None;
         record.scheduled_start = None;
         record.trace = None;
@@ -156,7 +170,7 @@ impl Partition {
         for stored in inbox {
             Self::push_inbox(&mut self.batch, instance, stored.event, stored.answers);
         }
-        let answered: Vec<Position> = instance.inbox.iter().filter_map(|e| e.stored.answers).collect();
+        let answered: BTreeSet<Position> = instance.inbox.iter().filter_map(|e| e.stored.answers).collect();
         for (position, stored) in rewrite::open_calls(&history) {
             if let Some(EventType::TimerCreated(timer)) = &stored.event.event_type
                 && !answered.contains(&position)
@@ -244,7 +258,12 @@ fn open_children(begin: &Beginning) -> Vec<(Position, InstanceId)> {
 }
 
 /// Where to cut a history so that the turn of an event is undone, and the event. With `whole` nothing need be undone.
-fn cut(id: &InstanceId, history: &[StoredEvent], at: Position, whole: bool) -> Result<(usize, usize), Refusal> {
+fn place_to_cut(
+    id: &InstanceId,
+    history: &[StoredEvent],
+    at: Position,
+    whole: bool,
+) -> Result<(usize, usize), Refusal> {
     let length = history.len();
     let position = usize::try_from(at).unwrap_or(usize::MAX);
     if length == 0 {
@@ -262,17 +281,31 @@ fn cut(id: &InstanceId, history: &[StoredEvent], at: Position, whole: bool) -> R
     Ok((rewrite::turn_start(history, position), position))
 }
 
-/// The history up to `cut`, and what arrives after it: first a note, then results that had come before event `at`, results that are
-/// given instead, and external events, which cannot be had again.
-fn beginning(
-    instance: &Instance,
-    mut history: Vec<StoredEvent>,
-    cut: usize,
+/// Where a history is cut, and what is put in the place of what is cut off.
+struct Cut {
+    /// How many events are kept: whole turns.
+    kept: usize,
+    /// The event before which to go on; it is in the first turn that is undone.
     at: usize,
-    substitutes: &BTreeMap<Position, StoredEvent>,
-    note: pb::HistoryEvent,
-) -> Beginning {
+    /// Results of calls that are kept.
+    substitutes: BTreeMap<Position, StoredEvent>,
+    /// What people are told.
+    note: String,
+}
+
+/// The history up to the cut, and what arrives after it: first a note, then results that had come before the event, results that are given
+/// instead, and external events, which cannot be had again.
+fn beginning(instance: &Instance, mut history: Vec<StoredEvent>, cut: Cut, now: Timestamp) -> Beginning {
+    let Cut { kept: cut, at, substitutes, note } = cut;
     let undone = history.split_off(cut);
+    // A history that was rewound has gaps, and the event that says so must not get lost: without it the gaps would be a divergence.
+    let is_rewound = |e: &StoredEvent| matches!(e.event.event_type, Some(EventType::ExecutionRewound(_)));
+    let waiting = || instance.inbox.iter().map(|e| &e.stored);
+    let was_rewound = undone.iter().any(is_rewound) || waiting().any(is_rewound);
+    let note = match was_rewound {
+        true => events::execution_rewound(now, Some(note), None),
+        false => events::note(now, note),
+    };
     let mut inbox = Vec::new();
     let kept = |answers: Option<Position>| answers.is_some_and(|p| p < cut as u64 && !substitutes.contains_key(&p));
     for (position, stored) in (cut..).zip(undone) {
@@ -282,8 +315,7 @@ fn beginning(
         }
     }
     inbox.extend(substitutes.values().cloned());
-    let waiting = instance.inbox.iter().map(|e| &e.stored).filter(|e| rewrite::is_external(&e.event));
-    inbox.extend(waiting.cloned());
+    inbox.extend(waiting().filter(|e| rewrite::is_external(&e.event)).cloned());
     // In front, where a worker that does not know it can do without; but nothing comes before the beginning.
     inbox.insert(usize::from(cut == 0), StoredEvent { event: note, answers: None });
     let status = if rewrite::is_suspended(&history) { Status::Suspended } else { Status::Running };

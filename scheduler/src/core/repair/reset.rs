@@ -1,54 +1,70 @@
 //! Reset: an instance goes on from before one of its turns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::ids::{InstanceId, Position};
-use super::super::message::{Change, Effect, Refusal, Reply};
+use durawasm_proto::durabletask as pb;
+use pb::history_event::EventType;
+
+use super::super::ids::Position;
+use super::super::instance::Instance;
+use super::super::message::{Change, Effect, Refusal, Reply, ResetRequest};
 use super::super::partition::{Lookup, Partition};
-use super::super::{events, rewrite};
-use super::{Stop, beginning, cut, open_children};
+use super::super::record::{Status, StoredEvent};
+use super::super::rewrite;
+use super::{Cut, Stop, beginning, open_children, place_to_cut};
 
 impl Partition {
-    pub(super) fn reset(
-        &mut self,
-        id: &InstanceId,
-        at: Position,
-        reason: Option<String>,
-        lookup: &dyn Lookup,
-    ) -> Result<Reply, Stop> {
+    pub(super) fn reset(&mut self, reset: ResetRequest, lookup: &dyn Lookup) -> Result<Reply, Stop> {
+        let ResetRequest { instance: id, execution, at, reason } = reset;
         self.check_payload("the reason", reason.as_deref())?;
-        let history = self.read_history(id, lookup)?;
-        let (cut, at) = cut(id, &history, at, false)?;
-        let Some(mut instance) = self.instances.remove(id) else { return Err(Refusal::NotFound(id.clone()).into()) };
+        self.check_execution(&id, execution.as_deref(), lookup)?;
+        let history = self.read_history(&id, lookup)?;
+        let (kept, at) = place_to_cut(&id, &history, at, false)?;
+        let Some(mut instance) = self.instances.remove(&id) else { return Err(Refusal::NotFound(id).into()) };
         let old_run = instance.record.run;
-        let undone: Vec<(Position, InstanceId)> =
-            rewrite::created_children(&history).filter(|(p, _)| *p >= cut as u64).collect();
-        let said = reason.map(|r| format!(": {r}")).unwrap_or_default();
-        let note = events::note(self.now, format!("reset to before event {at}{said}"));
-        let begin = beginning(&instance, history, cut, at, &BTreeMap::new(), note);
-        let still_open = open_children(&begin);
+        let (before, undone): (Vec<_>, Vec<_>) =
+            rewrite::created_children(&history).partition(|(position, _)| *position < kept as Position);
+        let note = format!("reset to before event {at}{}", reason.map(|r| format!(": {r}")).unwrap_or_default());
+        let cut = Cut { kept, at, substitutes: BTreeMap::new(), note };
+        let held = asked_for(&instance);
+        let mut begin = beginning(&instance, history, cut, self.now);
+        if instance.record.status == Status::Suspended {
+            begin.status = Status::Suspended;
+        }
+        begin.inbox.extend(held);
+        let open: BTreeSet<Position> = open_children(&begin).into_iter().map(|(position, _)| position).collect();
         self.begin_again(&mut instance, begin);
         let record = instance.record.clone();
         self.instances.insert(id.clone(), instance);
-        // Children of turns that are undone would stand in the way of those that come in their place.
+        // Children of turns that are undone, and theirs, would stand in the way of those that come in their place.
         for (position, child) in undone {
-            if let Ok(Some(status)) = self.child_status(&child, id, old_run, position, lookup)
-                && !status.is_terminal()
-            {
+            if let Ok(Some(_)) = self.child_status(&child, &id, old_run, position, lookup) {
                 let text = format!("its parent `{id}` was reset to before it was started");
                 self.end_by_force(&child, Some(text), true, lookup);
             }
         }
-        for (position, child) in still_open {
+        for (position, child) in before {
             let link = self.link_of(&record, position);
-            match self.child_status(&child, id, old_run, position, lookup) {
-                Ok(Some(status)) if !status.is_terminal() => self.relink(&child, link),
-                _ => self.start_again(id, position, link),
+            match self.child_status(&child, &id, old_run, position, lookup) {
+                Ok(Some(status)) if !status.is_terminal() || !open.contains(&position) => self.relink(&child, link),
+                _ if open.contains(&position) => self.start_again(&id, position, link),
+                _ => {}
             }
         }
-        self.offer_open_activities(id);
-        self.save(id);
+        self.offer_open_activities(&id);
+        self.save(&id);
         self.effect(self.batch_seq, Effect::Changed(id.clone(), Change::Progress));
-        Ok(Reply::Repaired(id.clone(), cut as Position))
+        Ok(Reply::Repaired(id, kept as Position))
     }
+}
+
+/// What clients have asked of an instance, and it has not heard of yet: to be held, to go on, to end. All but external events.
+fn asked_for(instance: &Instance) -> Vec<StoredEvent> {
+    let asked = |event: &pb::HistoryEvent| {
+        matches!(
+            event.event_type,
+            Some(EventType::ExecutionSuspended(_) | EventType::ExecutionResumed(_) | EventType::ExecutionTerminated(_))
+        )
+    };
+    instance.inbox.iter().map(|e| &e.stored).filter(|e| asked(&e.event)).cloned().collect()
 }

@@ -54,7 +54,14 @@ impl Partition {
         while let Some(id) = open.pop() {
             let history = self.read_history(&id, lookup)?;
             let run = self.instances.get(&id).map_or(RunId(0), |i| i.record.run);
-            for (position, child) in rewrite::children_to_ask_again(&history) {
+            let children = rewrite::children_to_ask_again(&history);
+            // One wait for all of them, rather than one after the other.
+            let unwritten = children.iter().filter_map(|(_, child)| self.instances.get(child));
+            let last = unwritten.map(|i| (i.history_batch, &i.record.id)).max();
+            if let Some((batch, child)) = last.filter(|(batch, _)| *batch > self.committed) {
+                return Err(Stop::Later(batch, child.clone()));
+            }
+            for (position, child) in children {
                 match self.child_status(&child, &id, run, position, lookup)? {
                     Some(Status::Failed) => open.push(child),
                     Some(Status::Completed) => {

@@ -41,7 +41,7 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { readers: 4 }
+        Self { readers: 6 }
     }
 }
 
