@@ -2,7 +2,7 @@
 
 use durawasm_proto::durabletask::history_event::EventType;
 use durawasm_scheduler::core::ids::{InstanceId, Position, RequestId};
-use durawasm_scheduler::core::message::{ForkRequest, Input, Refusal, Repair, Reply, StartRequest};
+use durawasm_scheduler::core::message::{ForkRequest, Input, Refusal, Repair, Reply, ResetRequest, StartRequest};
 use durawasm_scheduler::core::record::{Status, StoredEvent};
 use durawasm_scheduler::core::time::Timestamp;
 use durawasm_scheduler::store::Store;
@@ -344,7 +344,11 @@ impl Script {
             Deed::Reset => {
                 let length = audit.find(&id).map_or(0, |r| r.history_len);
                 let at = chance.between(0, length + 1);
-                Input::Repair(request, Box::new(Repair::Reset(id, at, Some("a test".into()))))
+                let reason = Some("a test".into());
+                Input::Repair(
+                    request,
+                    Box::new(Repair::Reset(ResetRequest { instance: id, execution: None, at, reason })),
+                )
             }
             Deed::Restart(new) => Input::Repair(request, Box::new(Repair::Restart(id, new.clone()))),
             Deed::Fork(new) => {
@@ -354,7 +358,8 @@ impl Script {
                 let spec = audit.find(&id).map(|r| audit.spec(r));
                 let steady = !renewed && spec.is_some_and(|s| s.generations() == 0);
                 let results = if steady && chance.percent(50) { foresee(history, at) } else { Vec::new() };
-                let fork = ForkRequest { source: id, at, instance: new.clone(), version: None, results };
+                let fork =
+                    ForkRequest { source: id, execution: None, at, instance: new.clone(), version: None, results };
                 Input::Repair(request, Box::new(Repair::Fork(fork)))
             }
             Deed::Ask => Input::Ask(request, id, "why".into(), None),
