@@ -130,7 +130,7 @@ pub struct World {
 }
 
 impl World {
-    /// Starts all three. `components` is a folder, or one component's file.
+    /// Starts all three. `components` is a folder.
     ///
     /// # Errors
     /// If something does not become ready.
