@@ -17,6 +17,7 @@ pub mod time;
 pub mod timers;
 pub mod token;
 
+mod chunks;
 mod clients;
 mod ending;
 mod purge;

@@ -10,13 +10,13 @@ use prost::Message as _;
 use super::delivery::Delivery;
 use super::dispatch::Work;
 use super::ending::Ending;
-use super::events;
 use super::ids::{InstanceId, Position, StreamId};
 use super::instance::{Episode, Instance, Turn, open_activity};
 use super::message::{Change, Effect, EpisodeItem, Refusal, Reply, StartRequest};
 use super::partition::Partition;
 use super::record::{InboxEntry, ParentLink, Status, StoredEvent, TimerRecord, TurnId};
 use super::token::{Token, WorkKind};
+use super::{chunks, events};
 
 /// Parts of one answer that are kept at most, so that a worker cannot fill the memory.
 const MAX_CHUNKS: usize = 4_096;
@@ -146,11 +146,11 @@ impl Partition {
             return Ok(Reply::Done);
         }
         if let Turn::Sent(episode) = &mut instance.turn {
-            if let Some(missing) = missing_chunk(episode) {
+            if let Some(missing) = chunks::missing(episode) {
                 self.give_back(token);
                 return Err(Refusal::Invalid(format!("the answer lacks part {missing}: send all of its parts again")));
             }
-            join_chunks(episode, &mut response);
+            chunks::join(episode, &mut response);
         }
         if let Err(why) = self.check_response(token, &response) {
             self.give_back(token);
@@ -480,30 +480,4 @@ fn new_calls(instance: &Instance) -> Vec<Position> {
     let mut calls: Vec<Position> = all.take_while(|(_, open)| unsent(open.stay)).map(|(at, _)| *at).collect();
     calls.reverse();
     calls
-}
-
-/// The first part that is missing between the first that came and the last.
-fn missing_chunk(episode: &Episode) -> Option<i32> {
-    let first = *episode.chunks.keys().next()?;
-    (first..).zip(episode.chunks.keys()).find(|(expected, index)| expected != *index).map(|(expected, _)| expected)
-}
-
-/// Puts the parts of an answer together, in the order of their indexes. What counts for the whole stands in the first.
-fn join_chunks(episode: &mut Episode, last: &mut pb::OrchestratorResponse) {
-    if episode.chunks.is_empty() {
-        return;
-    }
-    let mut actions = Vec::new();
-    let mut first = true;
-    for (_, mut chunk) in std::mem::take(&mut episode.chunks) {
-        actions.append(&mut chunk.actions);
-        if first {
-            last.num_events_processed = chunk.num_events_processed;
-            last.orchestration_trace_context =
-                chunk.orchestration_trace_context.or(last.orchestration_trace_context.take());
-            first = false;
-        }
-    }
-    actions.append(&mut last.actions);
-    last.actions = actions;
 }
