@@ -63,8 +63,9 @@ impl Partition {
     fn start_child(&mut self, start: StartRequest, parent: ParentLink, lookup: &dyn Lookup) -> Result<(), Refusal> {
         let id = start.instance.clone();
         match self.find(&id, lookup) {
-            // A child that has ended may be started again under its id: a retried one keeps it.
-            Ok(Some(existing)) if existing.record.status.is_terminal() => self.replace(&id),
+            // A child that has ended may be started again under its id: a retried one keeps it. But an instance that ended in the
+            // very turn in which it called itself is not lost to its own child.
+            Ok(Some(existing)) if existing.record.status.is_terminal() && id != parent.instance => self.replace(&id),
             Ok(None) => {}
             other => {
                 let why = match other {

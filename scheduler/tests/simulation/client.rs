@@ -287,7 +287,6 @@ impl Script {
         chance: &mut Chance,
     ) -> Input {
         let id = self.target(operation).clone();
-        let renewed = self.is_renewed(&id);
         let Operation { target, deed, tries, .. } = &mut self.operations[operation];
         let root = match target {
             Target::Root(root) => Some(&self.roots[*root]),
@@ -344,22 +343,20 @@ impl Script {
             Deed::Reset => {
                 let length = audit.find(&id).map_or(0, |r| r.history_len);
                 let at = chance.between(0, length + 1);
-                let reason = Some("a test".into());
-                Input::Repair(
-                    request,
-                    Box::new(Repair::Reset(ResetRequest { instance: id, execution: None, at, reason })),
-                )
+                let execution = named(&id, audit, chance.percent(50));
+                let reset = ResetRequest { instance: id, execution, at, reason: Some("a test".into()) };
+                Input::Repair(request, Box::new(Repair::Reset(reset)))
             }
             Deed::Restart(new) => Input::Repair(request, Box::new(Repair::Restart(id, new.clone()))),
             Deed::Fork(new) => {
                 let history = audit.find(&id).map_or(&[][..], |r| audit.history(r.run));
                 let at = chance.between(0, history.len() as u64);
-                // Positions mean something else once the execution is another one.
-                let spec = audit.find(&id).map(|r| audit.spec(r));
-                let steady = !renewed && spec.is_some_and(|s| s.generations() == 0);
-                let results = if steady && chance.percent(50) { foresee(history, at) } else { Vec::new() };
-                let fork =
-                    ForkRequest { source: id, execution: None, at, instance: new.clone(), version: None, results };
+                // Positions mean something else in another execution.
+                let execution = named(&id, audit, chance.percent(50));
+                let foresees = execution.is_some() && chance.percent(80);
+                let results = if foresees { foresee(history, at) } else { Vec::new() };
+                let (source, instance) = (id, new.clone());
+                let fork = ForkRequest { source, execution, at, instance, version: None, results };
                 Input::Repair(request, Box::new(Repair::Fork(fork)))
             }
             Deed::Ask => Input::Ask(request, id, "why".into(), None),
@@ -416,7 +413,8 @@ impl Script {
             let held = status.is_some_and(|s| s == Status::Suspended || s.is_terminal());
             assert!(held, "{id} was suspended, and it is {status:?}");
         }
-        if let Ok(Reply::Started(_)) = answer {
+        // What others use too may have been purged with the same batch.
+        if let (Target::Root(_), Ok(Reply::Started(_))) = (target, answer) {
             assert!(audit.find(id).is_some(), "{id} was accepted, and is not on disk");
         }
     }
@@ -449,6 +447,11 @@ impl Script {
             assert_eq!(seen.len(), all, "{}: an event was delivered twice: {seen:?}", root.id);
         }
     }
+}
+
+/// The execution that a client means, if it says so.
+fn named(id: &InstanceId, audit: &Audit, names: bool) -> Option<String> {
+    audit.find(id).filter(|_| names).map(|r| r.execution.as_str().to_owned())
 }
 
 /// Results for the first activity that is called before a place in a history: the one that it will have returned.

@@ -207,8 +207,15 @@ impl World {
         if let Some(sabotage) = self.sabotage {
             sabotage.effects(&mut effects);
         }
+        let over = effects.iter().filter_map(|e| match e {
+            Effect::Changed(id, Change::Over) => Some(id.clone()),
+            _ => None,
+        });
+        let over: Vec<InstanceId> = over.collect();
         for effect in effects {
             match effect {
+                // It came and went with one batch.
+                Effect::Changed(id, Change::Progress) if over.contains(&id) && self.audit.find(&id).is_none() => {}
                 Effect::Reply(request, answer) => self.reply(request, answer),
                 Effect::SendEpisode(stream, item) => self.send_episode(stream, item),
                 Effect::SendActivity(stream, token, request) => {
