@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use super::super::delivery::Delivery;
 use super::super::ids::{InstanceId, Position, RunId};
-use super::super::instance::Instance;
 use super::super::message::{Change, Effect, Refusal, Reply};
 use super::super::partition::{Lookup, Partition};
 use super::super::record::{Status, StoredEvent};
@@ -57,8 +56,8 @@ impl Partition {
             let run = self.instances.get(&id).map_or(RunId(0), |i| i.record.run);
             let children = rewrite::children_to_ask_again(&history);
             // One wait for all of them, rather than one after the other.
-            let ended = |i: &&Box<Instance>| i.record.status.is_terminal();
-            let unwritten = children.iter().filter_map(|(_, child)| self.instances.get(child)).filter(ended);
+            let known = children.iter().filter_map(|(_, child)| self.instances.get(child));
+            let unwritten = known.filter(|child| child.record.status.is_terminal());
             let last = unwritten.map(|i| (i.history_batch, &i.record.id)).max();
             if let Some((batch, child)) = last.filter(|(batch, _)| *batch > self.committed) {
                 return Err(Stop::Later(batch, child.clone()));
