@@ -1,5 +1,6 @@
 //! The thread that owns a partition: inputs in, batches and effects out.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,17 +32,33 @@ const PASTS_AT_A_TIME: usize = 2;
 /// How much of a history is read at once.
 const PAGE_BYTES: usize = 1 << 20;
 
-struct FromStore<'a>(&'a dyn Store);
+/// Reads what is committed, and notes if the store could not be read at all. (That a row is damaged is the matter of its instance.)
+struct FromStore<'a> {
+    store: &'a dyn Store,
+    failed: RefCell<Option<StoreError>>,
+}
+
+impl FromStore<'_> {
+    fn read<T>(&self, read: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, String> {
+        read(self.store).map_err(|error| {
+            let text = error.to_string();
+            if !matches!(error, StoreError::Corrupt(_)) {
+                self.failed.borrow_mut().get_or_insert(error);
+            }
+            text
+        })
+    }
+}
 
 impl Lookup for FromStore<'_> {
     fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String> {
-        self.0.load(id).map_err(|e| e.to_string())
+        self.read(|store| store.load(id))
     }
 
     fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String> {
         let mut history = Vec::new();
         loop {
-            let page = self.0.history(run, history.len() as u64, PAGE_BYTES).map_err(|e| e.to_string())?;
+            let page = self.read(|store| store.history(run, history.len() as u64, PAGE_BYTES))?;
             if page.is_empty() {
                 return Ok(history);
             }
@@ -65,6 +82,8 @@ struct Thread {
     batches: Sender<(BatchSeq, Batch)>,
     fatal: FatalSink,
     hub: String,
+    /// Why an instance could not be read, if so: nothing is taken in any more.
+    failed: Option<StoreError>,
     waiters: HashMap<RequestId, Waiter>,
     workers: HashMap<StreamId, Worker>,
     /// Reads the past of cold instances, so that a long history holds nobody up.
@@ -86,7 +105,9 @@ pub(super) fn start(
     let runtime = tokio::runtime::Handle::current();
     let (waiters, workers) = Default::default();
     let readers = Arc::new(tokio::sync::Semaphore::new(PASTS_AT_A_TIME));
-    let thread = Thread { pipeline, store, watch, inbox, batches, fatal, hub, waiters, workers, runtime, readers };
+    let failed = None;
+    let thread =
+        Thread { pipeline, store, watch, inbox, batches, fatal, hub, failed, waiters, workers, runtime, readers };
     let (sink, hub) = (thread.fatal.clone(), thread.hub.clone());
     // A hub whose thread is gone would look alive and answer nothing: the process ends instead, and a restart recovers.
     let run = move || {
@@ -108,6 +129,12 @@ impl Thread {
         let mut idle = true;
         self.input(Input::Tick);
         loop {
+            if let Some(error) = self.failed.take() {
+                // Of an input that met it a part may be done: a message to an instance that could not be read would be lost. Nothing of
+                // it is written, and a restart does it again.
+                let _ = self.fatal.send((self.hub.clone(), Fatal::Store(error)));
+                return;
+            }
             let effects = self.pipeline.flush();
             self.perform(effects);
             if let Some(batch) = self.pipeline.take_batch() {
@@ -178,8 +205,13 @@ impl Thread {
     }
 
     fn input(&mut self, input: Input) {
+        if self.failed.is_some() {
+            return;
+        }
         let store = Arc::clone(&self.store);
-        self.pipeline.handle(input, wall_clock(), &FromStore(&*store));
+        let lookup = FromStore { store: &*store, failed: RefCell::new(None) };
+        self.pipeline.handle(input, wall_clock(), &lookup);
+        self.failed = lookup.failed.into_inner();
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
