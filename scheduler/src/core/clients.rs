@@ -60,7 +60,7 @@ impl Partition {
         self.batch.drop_instance(old.record.key, old.record.run);
         self.parked.remove(id);
         self.gone.insert(id.clone(), self.batch_seq);
-        self.effect(self.batch_seq, Effect::Changed(id.clone(), Change::Over));
+        self.effect(self.batch_seq, Effect::Changed(id.clone(), Change::Over(None)));
     }
 
     /// Makes a new instance. Nothing of that id is there.

@@ -160,7 +160,7 @@ impl Partition {
         let ending = Ending { status: Status::Terminated, result, failure: None, action_id: events::NO_ACTION };
         self.end(&mut instance, history, ending, recurse);
         self.instances.insert(id.clone(), instance);
-        self.effect(self.batch_seq, Effect::Changed(id.clone(), Change::Over));
+        self.effect(self.batch_seq, Effect::Changed(id.clone(), Change::Over(Some(Status::Terminated))));
         self.save(id);
     }
 

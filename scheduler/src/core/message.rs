@@ -262,6 +262,6 @@ pub struct Pending {
 pub enum Change {
     /// It was accepted, held or resumed, or its history grew.
     Progress,
-    /// It ended, or was taken away: nobody need wait for it any longer.
-    Over,
+    /// It ended with this status, or (None) was taken away: nobody need wait for it any longer.
+    Over(Option<Status>),
 }

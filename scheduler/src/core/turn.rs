@@ -311,7 +311,8 @@ impl Partition {
                 self.append(&mut instance, history);
             }
         }
-        let change = if instance.record.status.is_terminal() { Change::Over } else { Change::Progress };
+        let status = instance.record.status;
+        let change = if status.is_terminal() { Change::Over(Some(status)) } else { Change::Progress };
         self.effect(self.batch_seq, Effect::Changed(id.clone(), change));
         let calls: Vec<Position> = new_calls(&instance);
         self.instances.insert(id.clone(), instance);

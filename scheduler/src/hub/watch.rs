@@ -8,12 +8,15 @@ use tokio::sync::watch;
 
 use crate::core::ids::InstanceId;
 use crate::core::message::Change;
+use crate::core::record::Status;
 
 /// Counts changes; `over` counts those after which nobody need wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     progress: u64,
     over: u64,
+    /// How it ended last, and when on this count.
+    ended: Option<(u64, Status)>,
 }
 
 /// Instances that somebody waits for.
@@ -27,7 +30,8 @@ impl Watch {
     pub fn subscribe(self: &Arc<Self>, id: &InstanceId) -> Subscription {
         let mut instances = self.instances.lock();
         let sender = instances.entry(id.clone()).or_insert_with(|| watch::channel(Seen::default()).0);
-        Subscription { receiver: sender.subscribe(), id: id.clone(), watch: Arc::clone(self) }
+        let (receiver, began) = (sender.subscribe(), sender.borrow().over);
+        Subscription { receiver, began, id: id.clone(), watch: Arc::clone(self) }
     }
 
     /// An instance changed.
@@ -35,7 +39,10 @@ impl Watch {
         if let Some(sender) = self.instances.lock().get(id) {
             sender.send_modify(|seen| match change {
                 Change::Progress => seen.progress += 1,
-                Change::Over => seen.over += 1,
+                Change::Over(ended) => {
+                    seen.over += 1;
+                    seen.ended = ended.map(|status| (seen.over, status)).or(seen.ended);
+                }
             });
         }
     }
@@ -56,6 +63,8 @@ impl Watch {
 /// Somebody waits for an instance.
 pub struct Subscription {
     receiver: watch::Receiver<Seen>,
+    /// The count of ends when it began.
+    began: u64,
     id: InstanceId,
     watch: Arc<Watch>,
 }
@@ -70,6 +79,12 @@ impl Subscription {
     /// Marks what has happened so far as seen; see [`Self::over_since`].
     pub fn mark(&mut self) -> Mark {
         Mark(*self.receiver.borrow_and_update())
+    }
+
+    /// How the instance has ended since this subscription began, if it has: known also when another one has taken its place meanwhile.
+    #[must_use]
+    pub fn ended(&self) -> Option<Status> {
+        self.receiver.borrow().ended.filter(|(at, _)| *at > self.began).map(|(_, status)| status)
     }
 
     /// Returns when the instance has ended or was taken away since `mark`.
@@ -106,9 +121,11 @@ mod tests {
         watch.notify(&id, Change::Progress);
         let early = tokio::time::timeout(std::time::Duration::from_millis(20), waiting.over_since(mark)).await;
         assert!(early.is_err());
-        watch.notify(&id, Change::Over);
+        watch.notify(&id, Change::Over(Some(Status::Failed)));
         waiting.over_since(mark).await;
+        assert_eq!(waiting.ended(), Some(Status::Failed));
         let second = watch.subscribe(&id);
+        assert_eq!(second.ended(), None, "that was before it began to wait");
         drop(waiting);
         assert_eq!(watch.len(), 1);
         drop(second);

@@ -73,7 +73,8 @@ pub async fn wait_for_completion(
         if let (Some(old), Some(new)) = (&mut first, &view)
             && old.record.key != new.record.key
         {
-            old.record.status = InstanceStatus::Terminated;
+            // If it had ended by itself before that, that is how it ended; what it returned is gone with it.
+            old.record.status = waiting.ended().unwrap_or(InstanceStatus::Terminated);
             return Ok(shown(first, request.get_inputs_and_outputs));
         }
         if view.as_ref().is_none_or(|v| v.record.status.is_terminal()) {

@@ -208,7 +208,7 @@ impl World {
             sabotage.effects(&mut effects);
         }
         let over = effects.iter().filter_map(|e| match e {
-            Effect::Changed(id, Change::Over) => Some(id.clone()),
+            Effect::Changed(id, Change::Over(_)) => Some(id.clone()),
             _ => None,
         });
         let over: Vec<InstanceId> = over.collect();
@@ -256,11 +256,13 @@ impl World {
     /// An instance changed, and that is on disk: who waits for it looks again.
     fn changed(&mut self, id: &InstanceId, change: Change) {
         let found = self.audit.find(id).map(|r| (r.key, r.status));
-        assert!(found.is_some() || change == Change::Over, "{id}: a change was told before it was on disk");
+        assert!(found.is_some() || matches!(change, Change::Over(_)), "{id}: a change was told before it was on disk");
         let Some(server) = &mut self.server else { return };
         let begun = found.is_none_or(|(_, status)| status != Status::Pending);
         // Another one may have the id by now; or this is still about the one before.
-        let over = |key| change == Change::Over && found.is_none_or(|(now, status)| now != key || status.is_terminal());
+        let over = |key| {
+            matches!(change, Change::Over(_)) && found.is_none_or(|(now, status)| now != key || status.is_terminal())
+        };
         let concerned = |w: &mut Waiter| w.id == *id && if w.start { begun } else { over(w.key) };
         let woken: Vec<Waiter> = server.waiters.extract_if(.., concerned).collect();
         for waiter in woken {

@@ -115,7 +115,7 @@ impl Sabotage {
     /// Changes what is about to leave the scheduler.
     pub(crate) fn effects(self, effects: &mut Vec<Effect>) {
         match self {
-            Self::NoWake => effects.retain(|e| !matches!(e, Effect::Changed(_, Change::Over))),
+            Self::NoWake => effects.retain(|e| !matches!(e, Effect::Changed(_, Change::Over(_)))),
             Self::SwappedEvents => {
                 for effect in effects {
                     let Effect::SendEpisode(_, item) = effect else { continue };
