@@ -71,6 +71,9 @@ pub struct StreamInfo {
 /// The length at which a queue is looked through for the first time.
 const FIRST_SWEEP: usize = 1_024;
 
+/// How many routes there are at least before some are forgotten.
+const FIRST_COLLECTION: usize = 4_096;
+
 #[derive(Debug)]
 struct Stream {
     info: StreamInfo,
@@ -115,6 +118,8 @@ pub struct Dispatcher {
     streams: HashMap<StreamId, Stream>,
     /// Which stream has an attempt.
     attempts: HashMap<u64, (StreamId, WorkKind)>,
+    /// At this many routes those are forgotten on which nothing waits.
+    collect_at: usize,
     /// Queues that have grown enough to be looked through.
     grown: Vec<RouteIndex>,
     /// Streams that got room, or a route, since they were last served.
@@ -328,21 +333,48 @@ impl Dispatcher {
         if let Some(index) = self.routes.get(route) {
             return *index;
         }
-        let index = self.queues.len();
-        self.routes.insert(route.clone(), index);
-        self.queues.push(Queue {
+        if self.queues.len() >= self.collect_at.max(FIRST_COLLECTION) {
+            self.collect_routes();
+        }
+        self.add_queue(Queue {
             route: route.clone(),
             waiting: VecDeque::new(),
             sweep_at: FIRST_SWEEP,
             named: Vec::new(),
             unfiltered: Vec::new(),
-        });
+        })
+    }
+
+    fn add_queue(&mut self, queue: Queue) -> RouteIndex {
+        let index = self.queues.len();
+        self.routes.insert(queue.route.clone(), index);
+        if queue.waiting.len() >= queue.sweep_at {
+            self.grown.push(index);
+        }
+        self.queues.push(queue);
         let mut ids: Vec<StreamId> = self.streams.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
             self.introduce(id, index);
         }
         index
+    }
+
+    /// Forgets routes on which nothing waits: names are chosen by clients, and there is no end of them.
+    fn collect_routes(&mut self) {
+        self.routes.clear();
+        self.grown.clear();
+        for stream in self.streams.values_mut() {
+            stream.routes = Default::default();
+            stream.turn = [0; 3];
+        }
+        for queue in std::mem::take(&mut self.queues) {
+            if !queue.waiting.is_empty() {
+                self.add_queue(Queue { named: Vec::new(), unfiltered: Vec::new(), ..queue });
+            }
+        }
+        // Twice what is left, so that each route pays for one look on average.
+        self.collect_at = 2 * self.queues.len();
     }
 
     /// Lets a stream take from a route if its filters allow.

@@ -140,3 +140,18 @@ fn routes_take_turns() {
     let got = drain(&mut d, &mut attempt);
     assert!(got.contains(&(1, "rare".to_owned())), "{got:?}");
 }
+
+#[test]
+fn routes_that_nobody_uses_any_more_are_forgotten_and_those_where_work_waits_are_not() {
+    let mut dispatcher = Dispatcher::default();
+    dispatcher.connect(StreamId(1), info("everything", 10, None));
+    let waits = dispatcher.enqueue(&route("rare", ""), episode("patient"));
+    dispatcher.connect(StreamId(2), info("rare", 10, Some(&[("rare", &[])])));
+    dispatcher.disconnect(StreamId(2));
+    for number in 0..50_000 {
+        assert_eq!(dispatcher.place(&route(&number.to_string(), ""), None, None), Some(StreamId(1)));
+    }
+    assert!(dispatcher.queues.len() <= 2 * FIRST_COLLECTION, "{} routes are kept", dispatcher.queues.len());
+    assert_eq!(dispatcher.next(|_, ticket| ticket == waits), Some((StreamId(1), episode("patient"))));
+    assert_eq!(dispatcher.place(&route("rare", ""), None, None), Some(StreamId(1)));
+}
