@@ -9,6 +9,7 @@ use wasmparser::{Parser, Payload};
 const COMPONENT: &str = "durawasm:workflow/component@0.1.0";
 const ORCHESTRATOR: &str = "durawasm:workflow/orchestrator@0.1.0";
 const ACTIVITY: &str = "durawasm:workflow/activity@0.1.0";
+const QUERIES: &str = "durawasm:workflow/queries@0.1.0";
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -53,17 +54,19 @@ fn named<'a>(components: &'a [PathBuf], name: &str) -> &'a Path {
 #[test]
 fn each_example_is_a_component_with_the_exports_of_the_contract() {
     let components = build("examples");
-    for name in ["fan_out.wasm", "hello_cities.wasm"] {
-        assert_eq!(exports(named(&components, name)), [ACTIVITY, COMPONENT, ORCHESTRATOR], "{name}");
+    for name in ["approval.wasm", "fan_out.wasm", "hello_cities.wasm", "saga.wasm"] {
+        assert_eq!(exports(named(&components, name)), [ACTIVITY, COMPONENT, ORCHESTRATOR, QUERIES], "{name}");
     }
 }
 
 #[test]
 fn the_guests_for_tests_export_what_they_are_for() {
     let components = build("tests/guests");
-    for name in ["test_durability.wasm", "test_hostile.wasm", "test_programs.wasm"] {
-        assert_eq!(exports(named(&components, name)), [ACTIVITY, COMPONENT, ORCHESTRATOR], "{name}");
+    for name in ["test_durability.wasm", "test_programs.wasm"] {
+        assert_eq!(exports(named(&components, name)), [ACTIVITY, COMPONENT, ORCHESTRATOR, QUERIES], "{name}");
     }
+    // Without the SDK, and without queries: that interface is optional.
+    assert_eq!(exports(named(&components, "test_hostile.wasm")), [ACTIVITY, COMPONENT, ORCHESTRATOR]);
     for name in ["test_describe_loops.wasm", "test_describe_repeats.wasm", "test_describe_traps.wasm"] {
         assert_eq!(exports(named(&components, name)), [ACTIVITY, COMPONENT], "{name}");
     }
