@@ -86,7 +86,7 @@ const WRITER: &[Setting] = &[
     setting("checkpoint_fullfsync", "ON", "1"),
     // SQLite's own checkpoints swallow their errors; ours are in the writer.
     setting("wal_autocheckpoint", "0", "0"),
-    setting("cache_size", "-65536", "-65536"),
+    setting("cache_size", "-32768", "-32768"),
     // A log that grew beyond its usual size under a long read gives the space back.
     setting("journal_size_limit", "134217728", "134217728"),
 ];
