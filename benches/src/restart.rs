@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use durawasm_client::{Client, Connection, StartOptions};
 use durawasm_scheduler::store::Store as _;
+use durawasm_scheduler::store::committed::Committed;
 use durawasm_scheduler::store::directory::{DataDir, HubName};
 use durawasm_tests::cluster::{Scheduler, SchedulerOptions, start_host};
 
@@ -65,16 +66,6 @@ pub(crate) fn commit_cost() -> Result<Duration> {
     let now = core::time::Timestamp::from_micros(1_800_000_000_000_000);
     let partition = core::partition::Partition::recover(identity, Default::default(), now, Vec::new(), Vec::new());
     let mut pipeline = core::pipeline::Pipeline::new(partition);
-    struct Nothing;
-    impl core::partition::Lookup for Nothing {
-        fn load(&self, _: &core::ids::InstanceId) -> std::result::Result<Option<core::record::LoadedInstance>, String> {
-            Ok(None)
-        }
-
-        fn history(&self, _: core::ids::RunId) -> std::result::Result<Vec<core::record::StoredEvent>, String> {
-            Ok(Vec::new())
-        }
-    }
     let mut times = Vec::new();
     for number in 0..400 {
         let start = core::message::StartRequest {
@@ -90,7 +81,7 @@ pub(crate) fn commit_cost() -> Result<Duration> {
             replaceable: None,
         };
         let input = core::message::Input::Start(core::ids::RequestId(number), Box::new(start));
-        pipeline.handle(input, now, &Nothing);
+        pipeline.handle(input, now, &Committed::new(&*store));
         drop(pipeline.flush());
         let (seq, batch) = pipeline.take_batch().context("something to write")?;
         let begin = Instant::now();

@@ -10,11 +10,12 @@ use durawasm_scheduler::core::batch::Batch;
 use durawasm_scheduler::core::dispatch::StreamInfo;
 use durawasm_scheduler::core::ids::{InstanceId, RequestId, RunId, StreamId};
 use durawasm_scheduler::core::message::{Effect, Input, StartRequest};
-use durawasm_scheduler::core::partition::{Identity, Limits, Lookup, Partition};
+use durawasm_scheduler::core::partition::{Identity, Limits, Partition};
 use durawasm_scheduler::core::pipeline::Pipeline;
-use durawasm_scheduler::core::record::{LoadedInstance, StoredEvent, TimerRecord};
+use durawasm_scheduler::core::record::TimerRecord;
 use durawasm_scheduler::core::time::Timestamp;
 use durawasm_scheduler::core::timers::Timers;
+use durawasm_scheduler::store::committed::Committed;
 use durawasm_scheduler::store::sqlite::{SqliteOptions, SqliteStore};
 use durawasm_scheduler::store::{Store, StoreError};
 use pb::orchestrator_action::OrchestratorActionType as Action;
@@ -158,18 +159,6 @@ struct Scheduler {
     request: u64,
 }
 
-struct FromStore<'a>(&'a SqliteStore);
-
-impl Lookup for FromStore<'_> {
-    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String> {
-        self.0.load(id).map_err(|e| e.to_string())
-    }
-
-    fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String> {
-        self.0.history(run, 0, usize::MAX).map_err(|e| e.to_string())
-    }
-}
-
 impl Scheduler {
     fn open(path: &Path) -> Result<Self, StoreError> {
         let store = SqliteStore::open_or_create(path, SqliteOptions::default())?;
@@ -198,7 +187,7 @@ impl Scheduler {
 
     fn handle(&mut self, input: Input) {
         self.now += 1;
-        self.pipeline.handle(input, Timestamp::from_micros(self.now), &FromStore(&self.store));
+        self.pipeline.handle(input, Timestamp::from_micros(self.now), &Committed::new(&self.store));
     }
 
     fn request(&mut self) -> RequestId {

@@ -11,7 +11,7 @@ use super::ids::{InstanceId, Position, RunId};
 use super::instance::Instance;
 use super::message::{Effect, Refusal, StartRequest};
 use super::partition::{Lookup, Partition};
-use super::record::ParentLink;
+use super::record::{InstanceRecord, ParentLink};
 
 /// A message on its way.
 #[derive(Debug)]
@@ -58,6 +58,42 @@ impl Partition {
             Ok(()) | Err(Refusal::NotFound(_)) => {}
             Err(why) => self.effect(self.batch_seq, Effect::Warn(format!("a message was not delivered: {why}"))),
         }
+    }
+
+    /// Sends the message that starts a child, as the event at this position of its parent's history says. If it names what cannot be an
+    /// orchestration's id, the call fails.
+    pub(super) fn call_child(
+        &mut self,
+        parent: &InstanceRecord,
+        position: Position,
+        action_id: i32,
+        created: &pb::SubOrchestrationInstanceCreatedEvent,
+    ) {
+        let link = Box::new(ParentLink::new(parent, position, action_id));
+        let parsed = InstanceId::parse(&created.instance_id).map_err(|e| e.to_string());
+        let id = parsed.and_then(|id| match id.is_entity() {
+            true => Err(format!("`{id}`: ids that begin with `@` belong to entities")),
+            false => Ok(id),
+        });
+        let delivery = match id {
+            Ok(instance) => {
+                let start = StartRequest {
+                    instance,
+                    fresh: false,
+                    execution: None,
+                    name: created.name.clone(),
+                    version: created.version.clone(),
+                    input: created.input.clone(),
+                    scheduled_start: None,
+                    tags: created.tags.clone().into_iter().collect(),
+                    trace: created.parent_trace_context.clone(),
+                    replaceable: None,
+                };
+                Delivery::StartChild(Box::new(start), link)
+            }
+            Err(why) => Delivery::ChildEnded(link, Err(events::failure("InvalidInstanceId", why, true))),
+        };
+        self.deliveries.push_back(delivery);
     }
 
     fn start_child(&mut self, start: StartRequest, parent: ParentLink, lookup: &dyn Lookup) -> Result<(), Refusal> {

@@ -63,27 +63,12 @@ impl Partition {
         self.drop_timers(run);
     }
 
-    /// The next generation: same instance, new execution, empty history.
-    pub(super) fn continue_as_new(
-        &mut self,
-        instance: &mut Instance,
-        complete: pb::CompleteOrchestrationAction,
-        custom_status: Option<String>,
-    ) {
-        let now = self.now;
-        let old = instance.record.run;
-        self.timers.remove_run(old);
-        self.batch.drop_run(old);
-        let (run, execution) = self.new_run();
+    /// Begins another execution of an instance, with an empty history. Nothing of the old one is left but what is in the inbox.
+    pub(super) fn next_execution(&mut self, instance: &mut Instance) {
         let record = &mut instance.record;
-        record.run = run;
-        record.execution = execution;
-        record.version = complete.new_version.or_else(|| record.version.take());
-        if !complete.tags.is_empty() {
-            record.tags = complete.tags.into_iter().collect();
-        }
-        record.custom_status = custom_status.or_else(|| record.custom_status.take());
-        record.inherited_status = record.custom_status.is_some();
+        self.timers.remove_run(record.run);
+        self.batch.drop_run(record.run);
+        (record.run, record.execution) = self.new_run();
         record.scheduled_start = None;
         record.trace = None;
         record.base = None;
@@ -93,6 +78,24 @@ impl Partition {
         record.open_children = 0;
         instance.activities.clear();
         instance.children.clear();
+    }
+
+    /// The next generation: same instance, new execution, empty history.
+    pub(super) fn continue_as_new(
+        &mut self,
+        instance: &mut Instance,
+        complete: pb::CompleteOrchestrationAction,
+        custom_status: Option<String>,
+    ) {
+        let now = self.now;
+        self.next_execution(instance);
+        let record = &mut instance.record;
+        record.version = complete.new_version.or_else(|| record.version.take());
+        if !complete.tags.is_empty() {
+            record.tags = complete.tags.into_iter().collect();
+        }
+        record.custom_status = custom_status.or_else(|| record.custom_status.take());
+        record.inherited_status = record.custom_status.is_some();
         let started = pb::ExecutionStartedEvent {
             name: record.name.clone(),
             version: record.version.clone(),

@@ -9,6 +9,7 @@ use pb::history_event::EventType;
 use super::dispatch::{Route, Ticket};
 use super::ids::{BatchSeq, InstanceId, Position, StreamId};
 use super::record::{InboxEntry, InstanceRecord, StoredEvent};
+use super::rewrite;
 use super::time::Timestamp;
 use super::token::WorkKind;
 
@@ -162,12 +163,7 @@ impl Instance {
     /// Finds out from the history which activities and children are open: what was called at a position that no event, in the
     /// history or in the inbox, answers.
     pub fn derive_open(&mut self, history: &[StoredEvent]) {
-        let answered: std::collections::HashSet<Position> =
-            history.iter().chain(self.inbox.iter().map(|e| &e.stored)).filter_map(|e| e.answers).collect();
-        for (position, stored) in (0..).zip(history) {
-            if answered.contains(&position) {
-                continue;
-            }
+        for (position, stored) in rewrite::open_calls(history, self.inbox.iter().map(|e| &e.stored)) {
             match &stored.event.event_type {
                 Some(EventType::SubOrchestrationInstanceCreated(_)) if self.record.status.is_terminal() => {}
                 Some(EventType::TaskScheduled(task)) => {

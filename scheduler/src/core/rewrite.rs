@@ -2,7 +2,7 @@
 //!
 //! Pure functions on lists of events. What follows from them for instances is in [`repair`](super::repair).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
@@ -89,11 +89,15 @@ pub(super) fn turn_start(history: &[StoredEvent], at: usize) -> usize {
     history[..=at.min(history.len() - 1)].iter().rposition(begins).unwrap_or(0)
 }
 
-/// What was called in a history and is not answered in it, with the positions: activities, children and timers.
-pub(super) fn open_calls(history: &[StoredEvent]) -> Vec<(Position, &StoredEvent)> {
-    let answered: std::collections::HashSet<Position> = history.iter().filter_map(|e| e.answers).collect();
+/// What was called in a history and is answered neither in it nor by what has arrived since, with the positions: activities, children
+/// and timers.
+pub(super) fn open_calls<'h>(
+    history: &'h [StoredEvent],
+    arrived: impl IntoIterator<Item = &'h StoredEvent>,
+) -> impl Iterator<Item = (Position, &'h StoredEvent)> {
+    let answered: HashSet<Position> = history.iter().chain(arrived).filter_map(|e| e.answers).collect();
     let calls = (0..).zip(history).filter(|(_, stored)| is_call(&stored.event));
-    calls.filter(|(position, _)| !answered.contains(position)).collect()
+    calls.filter(move |(position, _)| !answered.contains(position))
 }
 
 fn is_call(event: &pb::HistoryEvent) -> bool {
@@ -193,7 +197,7 @@ mod tests {
             .collect();
         assert_eq!(names, ["turn", "start", "call", "child", "turn", "result", "turn"]);
         assert_eq!(left.events[5].answers, Some(2));
-        let open: Vec<Position> = open_calls(&left.events).iter().map(|(at, _)| *at).collect();
+        let open: Vec<Position> = open_calls(&left.events, []).map(|(at, _)| at).collect();
         assert_eq!(open, [3], "the child is to answer again");
         assert_eq!((left.moved.get(&4), left.moved.get(&3)), (Some(&3), None));
     }

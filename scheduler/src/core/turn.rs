@@ -12,9 +12,9 @@ use super::dispatch::Work;
 use super::ending::Ending;
 use super::ids::{InstanceId, Position, StreamId};
 use super::instance::{Episode, Instance, Turn, open_activity};
-use super::message::{Change, Effect, EpisodeItem, Refusal, Reply, StartRequest};
+use super::message::{Change, Effect, EpisodeItem, Refusal, Reply};
 use super::partition::Partition;
-use super::record::{InboxEntry, ParentLink, Status, StoredEvent, TimerRecord, TurnId};
+use super::record::{InboxEntry, Status, StoredEvent, TimerRecord, TurnId};
 use super::token::{Token, WorkKind};
 use super::{chunks, events};
 
@@ -406,43 +406,18 @@ impl Partition {
             true => format!("{}:{action_id:04x}", record.id),
             false => child.instance_id,
         };
-        let link = ParentLink::new(record, position, action_id);
-        let parsed = InstanceId::parse(&id).map_err(|e| e.to_string()).and_then(|parsed| match parsed.is_entity() {
-            true => Err(format!("`{parsed}`: ids that begin with `@` belong to entities")),
-            false => Ok(parsed),
-        });
         record.open_children += 1;
-        match parsed {
-            Ok(parsed) => {
-                instance.children.insert(position, parsed.clone());
-                let start = StartRequest {
-                    instance: parsed,
-                    fresh: false,
-                    execution: None,
-                    name: child.name.clone(),
-                    version: child.version.clone(),
-                    input: child.input.clone(),
-                    scheduled_start: None,
-                    tags: child.tags.clone().into_iter().collect(),
-                    trace: child.parent_trace_context.clone(),
-                    replaceable: None,
-                };
-                self.deliveries.push_back(Delivery::StartChild(Box::new(start), Box::new(link)));
-            }
-            Err(why) => {
-                instance.children.insert(position, InstanceId::trusted(&id));
-                let failure = events::failure("InvalidInstanceId", why, true);
-                self.deliveries.push_back(Delivery::ChildEnded(Box::new(link), Err(failure)));
-            }
-        }
-        EventType::SubOrchestrationInstanceCreated(pb::SubOrchestrationInstanceCreatedEvent {
+        let created = pb::SubOrchestrationInstanceCreatedEvent {
             instance_id: id,
             name: child.name,
             version: child.version,
             input: child.input,
             parent_trace_context: child.parent_trace_context,
             tags: child.tags,
-        })
+        };
+        instance.children.insert(position, InstanceId::trusted(&created.instance_id));
+        self.call_child(&instance.record, position, action_id, &created);
+        EventType::SubOrchestrationInstanceCreated(created)
     }
 }
 

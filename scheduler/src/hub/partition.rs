@@ -1,6 +1,5 @@
 //! The thread that owns a partition: inputs in, batches and effects out.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +12,11 @@ use pb::work_item::Request;
 use super::{Call, Fatal, FatalSink, Message, StreamSink, Waiter, Watch, wall_clock};
 use crate::core::batch::Batch;
 use crate::core::events;
-use crate::core::ids::{BatchSeq, InstanceId, RequestId, RunId, StreamId};
+use crate::core::ids::{BatchSeq, RequestId, StreamId};
 use crate::core::message::{Effect, EpisodeItem, Input};
-use crate::core::partition::Lookup;
 use crate::core::pipeline::Pipeline;
-use crate::core::record::{LoadedInstance, StoredEvent};
 use crate::hub::Outgoing;
+use crate::store::committed::Committed;
 use crate::store::{Store, StoreError};
 
 /// How many messages are taken in before effects and batches go out.
@@ -31,41 +29,6 @@ const INLINE_PAST_BYTES: u64 = 1 << 20;
 const PASTS_AT_A_TIME: usize = 2;
 /// How much of a history is read at once.
 const PAGE_BYTES: usize = 1 << 20;
-
-/// Reads what is committed, and notes if the store could not be read at all. (That a row is damaged is the matter of its instance.)
-struct FromStore<'a> {
-    store: &'a dyn Store,
-    failed: RefCell<Option<StoreError>>,
-}
-
-impl FromStore<'_> {
-    fn read<T>(&self, read: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, String> {
-        read(self.store).map_err(|error| {
-            let text = error.to_string();
-            if !matches!(error, StoreError::Corrupt(_)) {
-                self.failed.borrow_mut().get_or_insert(error);
-            }
-            text
-        })
-    }
-}
-
-impl Lookup for FromStore<'_> {
-    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String> {
-        self.read(|store| store.load(id))
-    }
-
-    fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String> {
-        let mut history = Vec::new();
-        loop {
-            let page = self.read(|store| store.history(run, history.len() as u64, PAGE_BYTES))?;
-            if page.is_empty() {
-                return Ok(history);
-            }
-            history.extend(page);
-        }
-    }
-}
 
 struct Worker {
     sink: StreamSink,
@@ -209,9 +172,9 @@ impl Thread {
             return;
         }
         let store = Arc::clone(&self.store);
-        let lookup = FromStore { store: &*store, failed: RefCell::new(None) };
-        self.pipeline.handle(input, wall_clock(), &lookup);
-        self.failed = lookup.failed.into_inner();
+        let committed = Committed::new(&*store);
+        self.pipeline.handle(input, wall_clock(), &committed);
+        self.failed = committed.into_failure();
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {

@@ -1,6 +1,6 @@
 //! A disk that fails, for tests: of the core's pipeline here, and of the whole process through a hidden option.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{
     InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedInstance, PageSize, Place, Recovered, Store,
@@ -26,12 +26,18 @@ pub struct FailingStore<S> {
     good_commits: u64,
     fate: Fate,
     commits: AtomicU64,
+    unreadable: AtomicBool,
 }
 
 impl<S: Store> FailingStore<S> {
     /// Lets `good_commits` commits through. The next one fails with its batch lost or written; later ones are lost.
     pub fn after(good_commits: u64, fate: Fate, inner: S) -> Self {
-        Self { inner, good_commits, fate, commits: AtomicU64::new(0) }
+        Self { inner, good_commits, fate, commits: AtomicU64::new(0), unreadable: AtomicBool::new(false) }
+    }
+
+    /// From now on no instance can be loaded.
+    pub fn refuse_loads(&self) {
+        self.unreadable.store(true, Ordering::Relaxed);
     }
 
     /// The store itself, to look at what is in it.
@@ -57,6 +63,9 @@ impl<S: Store> Store for FailingStore<S> {
     }
 
     fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, StoreError> {
+        if self.unreadable.load(Ordering::Relaxed) {
+            return Err(StoreError::Io("the disk cannot be read on purpose".into()));
+        }
         self.inner.load(id)
     }
 

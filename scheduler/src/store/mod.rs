@@ -9,6 +9,7 @@ pub use crate::core::record::LoadedInstance;
 use crate::core::record::{InstanceRecord, Status, StoredEvent, TimerRecord};
 use crate::core::time::Timestamp;
 
+pub mod committed;
 pub mod directory;
 pub mod failing;
 pub mod memory;

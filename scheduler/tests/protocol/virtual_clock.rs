@@ -7,8 +7,9 @@ use durawasm_scheduler::core::ids::{InstanceId, RequestId};
 use durawasm_scheduler::core::message::{Effect, Input, Refusal, Repair, Reply};
 use durawasm_scheduler::core::time::Timestamp;
 use durawasm_scheduler::store::Store;
+use durawasm_scheduler::store::committed::Committed;
 
-use crate::stand::virtual_hub::{Disk, Hub, since_begin};
+use crate::stand::virtual_hub::{Hub, since_begin};
 use crate::stand::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -60,10 +61,7 @@ fn a_start_in_the_future_survives_restarts_and_is_dispatched_at_once_if_its_time
 
 #[test]
 fn timers_of_days_and_years_fire_at_their_time_and_never_early() {
-    let mut hub = Hub::new();
-    hub.connect(1, None);
-    hub.start("a", "o", None);
-    let first = hub.only();
+    let (mut hub, first) = Hub::begun();
     let due = [DAY, 30 * DAY, 365 * DAY, 3_650 * DAY];
     hub.answer(&first, (1..).zip(due).map(|(id, due)| timer(id, since_begin(due))).collect());
     for (id, due) in (1..).zip(due) {
@@ -79,10 +77,7 @@ fn timers_of_days_and_years_fire_at_their_time_and_never_early() {
 
 #[test]
 fn a_timer_that_came_due_while_the_scheduler_was_down_fires_when_it_is_back() {
-    let mut hub = Hub::new();
-    hub.connect(1, None);
-    hub.start("a", "o", None);
-    let first = hub.only();
+    let (mut hub, first) = Hub::begun();
     hub.answer(&first, vec![timer(1, since_begin(HOUR)), timer(2, since_begin(5 * HOUR))]);
     hub.restart_after(2 * HOUR);
     hub.connect(1, None);
@@ -95,10 +90,7 @@ fn a_timer_that_came_due_while_the_scheduler_was_down_fires_when_it_is_back() {
 
 #[test]
 fn the_orchestrators_clock_does_not_go_back_when_the_schedulers_does() {
-    let mut hub = Hub::new();
-    hub.connect(1, None);
-    hub.start("a", "o", None);
-    let first = hub.only();
+    let (mut hub, first) = Hub::begun();
     hub.answer(&first, vec![timer(1, since_begin(HOUR))]);
     hub.pass(HOUR);
     let fired = hub.only();
@@ -113,12 +105,7 @@ fn the_orchestrators_clock_does_not_go_back_when_the_schedulers_does() {
 
 #[test]
 fn a_lost_activity_is_delivered_again_after_two_seconds_of_grace() {
-    let mut hub = Hub::new();
-    hub.connect(1, None);
-    hub.start("a", "o", None);
-    let first = hub.only();
-    hub.answer(&first, vec![call(1, "w")]);
-    let lost = hub.only();
+    let (mut hub, lost) = Hub::calling();
     hub.connect(2, None);
     hub.disconnect(1);
     hub.pass(2 * SECOND - Duration::from_micros(1));
@@ -134,12 +121,7 @@ fn a_lost_activity_is_delivered_again_after_two_seconds_of_grace() {
 
 #[test]
 fn an_activity_that_is_answered_within_the_grace_is_not_delivered_again() {
-    let mut hub = Hub::new();
-    hub.connect(1, None);
-    hub.start("a", "o", None);
-    let first = hub.only();
-    hub.answer(&first, vec![call(1, "w")]);
-    let lost = hub.only();
+    let (mut hub, lost) = Hub::calling();
     hub.disconnect(1);
     hub.pass(SECOND);
     assert_eq!(hub.result(&lost, "made it"), Reply::Done);
@@ -151,12 +133,7 @@ fn an_activity_that_is_answered_within_the_grace_is_not_delivered_again() {
 
 #[test]
 fn an_activity_may_take_days_and_is_accepted_also_after_a_restart() {
-    let mut hub = Hub::new();
-    hub.connect(1, None);
-    hub.start("a", "o", None);
-    let first = hub.only();
-    hub.answer(&first, vec![call(1, "w")]);
-    let work = hub.only();
+    let (mut hub, work) = Hub::calling();
     hub.pass(3 * DAY);
     assert!(hub.items().is_empty(), "nobody is given it a second time while its stream is there");
     hub.restart_after(DAY);
@@ -167,10 +144,7 @@ fn an_activity_may_take_days_and_is_accepted_also_after_a_restart() {
 
 #[test]
 fn an_episode_whose_token_a_restart_made_void_is_ignored() {
-    let mut hub = Hub::new();
-    hub.connect(1, None);
-    hub.start("a", "o", None);
-    let old = hub.only();
+    let (mut hub, old) = Hub::begun();
     hub.restart_after(SECOND);
     hub.connect(1, None);
     let new = hub.only();
@@ -238,10 +212,7 @@ fn an_item_whose_worker_dies_each_time_backs_off_is_visible_and_blocks_nobody() 
 
 #[test]
 fn an_instance_that_is_held_for_a_month_gets_nothing_until_it_is_resumed() {
-    let mut hub = Hub::new();
-    hub.connect(1, None);
-    hub.start("a", "o", None);
-    let first = hub.only();
+    let (mut hub, first) = Hub::begun();
     hub.answer(&first, vec![timer(1, since_begin(DAY))]);
     let id = || InstanceId::trusted("a");
     hub.call(|r| Input::Suspend(r, id(), None));
@@ -285,7 +256,7 @@ fn what_is_purged_is_gone_for_calls_that_come_before_the_disk_has_heard_of_it() 
     ];
     let mut answers = HashMap::new();
     for call in calls {
-        hub.pipeline.handle(call, now, &Disk(&hub.store));
+        hub.pipeline.handle(call, now, &Committed::new(&hub.store));
     }
     while answers.len() < 4 {
         let mut effects = hub.pipeline.flush();

@@ -5,29 +5,17 @@ use durawasm_scheduler::core::batch::Batch;
 use durawasm_scheduler::core::events;
 use durawasm_scheduler::core::ids::{Incarnation, InstanceId, Position, RequestId, RunId, StreamId};
 use durawasm_scheduler::core::message::{Change, Effect, EpisodeItem, Input, Refusal, Reply};
-use durawasm_scheduler::core::partition::{Identity, Lookup, Partition};
+use durawasm_scheduler::core::partition::{Identity, Partition};
 use durawasm_scheduler::core::pipeline::Pipeline;
-use durawasm_scheduler::core::record::{LoadedInstance, Status, StoredEvent, TimerRecord};
+use durawasm_scheduler::core::record::{LoadedInstance, Status, TimerRecord};
 use durawasm_scheduler::core::time::Timestamp;
 use durawasm_scheduler::store::Store;
-use durawasm_scheduler::store::memory::MemoryStore;
+use durawasm_scheduler::store::committed::Committed;
 
 use crate::sabotage::Sabotage;
 use crate::server::{Server, Waiter};
 use crate::worker::{Part, Past};
 use crate::world::{Caller, EPOCH, Happening, World};
-
-struct Disk<'a>(&'a MemoryStore);
-
-impl Lookup for Disk<'_> {
-    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String> {
-        self.0.load(id).map_err(|e| e.to_string())
-    }
-
-    fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String> {
-        self.0.history(run, 0, usize::MAX).map_err(|e| e.to_string())
-    }
-}
 
 impl World {
     pub(crate) fn start(&mut self) {
@@ -91,7 +79,7 @@ impl World {
             now = Timestamp::from_micros(now.as_micros() + 50_000);
         }
         let Some(server) = &mut self.server else { return };
-        server.handle(caller, input, now, &Disk(&self.store));
+        server.handle(caller, input, now, &Committed::new(&self.store));
         if self.chance.percent(70) {
             self.pump();
         } else {

@@ -12,7 +12,7 @@ use super::super::partition::{Lookup, Partition};
 use super::super::record::StoredEvent;
 use super::super::time::Timestamp;
 use super::super::{events, rewrite};
-use super::{Cut, Stop, beginning, open_children, place_to_cut};
+use super::{Cut, Stop, beginning, place_to_cut};
 
 /// The longest id of a fork: there is room behind it for `:fork-` and a position.
 const MAX_FORK_ID_BYTES: usize = MAX_INSTANCE_ID_BYTES - 24;
@@ -78,14 +78,13 @@ impl Partition {
         self.create(start, None);
         let id = fork.instance;
         let Some(mut instance) = self.instances.remove(&id) else { return Err(Refusal::NotFound(id).into()) };
-        let open = open_children(&begin);
         disown(&mut begin.history, &id);
-        self.begin_again(&mut instance, begin);
+        let created = self.begin_again(&mut instance, begin);
+        let open: BTreeSet<Position> = instance.children.keys().copied().collect();
         let record = instance.record.clone();
         self.instances.insert(id.clone(), instance);
-        for (position, _) in open {
-            let link = self.link_of(&record, position);
-            self.start_again(&id, position, link);
+        for (position, (action_id, event)) in created.into_iter().filter(|(position, _)| open.contains(position)) {
+            self.call_child(&record, position, action_id, &event);
         }
         self.offer_open_activities(&id);
         self.save(&id);

@@ -9,17 +9,16 @@ mod reset;
 mod restart;
 mod rewind;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
 
-use super::delivery::Delivery;
-use super::ids::{BatchSeq, ExecutionId, InstanceId, Position, RequestId, RunId};
+use super::ids::{BatchSeq, InstanceId, Position, RequestId, RunId};
 use super::instance::{Instance, Turn};
-use super::message::{Refusal, Repair, StartRequest};
+use super::message::{Refusal, Repair};
 use super::partition::{Lookup, Partition};
-use super::record::{ParentLink, Status, StoredEvent, TimerRecord};
+use super::record::{InstanceRecord, ParentLink, Status, StoredEvent, TimerRecord};
 use super::time::Timestamp;
 use super::{events, rewrite};
 
@@ -131,38 +130,24 @@ impl Partition {
         Ok(status)
     }
 
-    /// Makes a new execution of an instance that begins with a history.
-    fn begin_again(&mut self, instance: &mut Instance, beginning: Beginning) {
+    /// Makes a new execution of an instance that begins with a history. Returns the events of that history that create children.
+    fn begin_again(&mut self, instance: &mut Instance, beginning: Beginning) -> Created {
         let Beginning { mut history, mut inbox, status } = beginning;
-        let old = instance.record.run;
-        self.timers.remove_run(old);
-        self.batch.drop_run(old);
-        let (run, execution) = self.new_run();
-        set_identity(&mut history, &instance.record.id, &execution, instance);
-        set_identity(&mut inbox, &instance.record.id, &execution, instance);
+        self.next_execution(instance);
+        set_identity(&mut history, &instance.record);
+        set_identity(&mut inbox, &instance.record);
         for entry in instance.inbox.drain(..) {
             self.batch.delete_inbox(instance.record.key, entry.seq);
         }
         let record = &mut instance.record;
-        record.run = run;
-        record.execution = execution;
         record.status = if history.is_empty() && status == Status::Running { Status::Pending } else { status };
         record.completed_at = None;
-        record.scheduled_start = None;
-        record.trace = None;
-        record.base = None;
         record.parked = None;
         record.inbox_len = 0;
-        record.history_len = 0;
-        record.history_bytes = 0;
-        record.open_activities = 0;
-        record.open_children = 0;
         if let Some(last) = last_episode(&history) {
             record.last_episode_at = record.last_episode_at.max(last);
         }
         self.parked.remove(&record.id);
-        instance.activities.clear();
-        instance.children.clear();
         instance.turn = Turn::Idle;
         instance.worker = None;
         instance.wants_history = false;
@@ -170,14 +155,11 @@ impl Partition {
         for stored in inbox {
             Self::push_inbox(&mut self.batch, instance, stored.event, stored.answers);
         }
-        let answered: BTreeSet<Position> = instance.inbox.iter().filter_map(|e| e.stored.answers).collect();
-        for (position, stored) in rewrite::open_calls(&history) {
-            if let Some(EventType::TimerCreated(timer)) = &stored.event.event_type
-                && !answered.contains(&position)
-            {
+        for (position, stored) in rewrite::open_calls(&history, instance.inbox.iter().map(|e| &e.stored)) {
+            if let Some(EventType::TimerCreated(timer)) = &stored.event.event_type {
                 let due = timer.fire_at.map_or(self.now, Timestamp::not_before);
-                let (timer_id, instance) = (stored.event.event_id, instance.record.id.clone());
-                let timer = TimerRecord { run, position, due, timer_id, instance };
+                let (run, instance) = (instance.record.run, instance.record.id.clone());
+                let timer = TimerRecord { run, position, due, timer_id: stored.event.event_id, instance };
                 self.batch.put_timer(timer.clone());
                 self.timers.insert(timer);
             }
@@ -185,7 +167,9 @@ impl Partition {
         instance.derive_open(&history);
         instance.record.open_activities = u32::try_from(instance.activities.len()).unwrap_or(u32::MAX);
         instance.record.open_children = u32::try_from(instance.children.len()).unwrap_or(u32::MAX);
+        let created = created_children(&history);
         self.append(instance, history);
+        created
     }
 
     fn offer_open_activities(&mut self, id: &InstanceId) {
@@ -203,58 +187,19 @@ impl Partition {
             self.save(child);
         }
     }
-
-    /// Starts the child again that was created at this position of its parent's history.
-    fn start_again(&mut self, parent: &InstanceId, position: Position, link: ParentLink) {
-        let appended = self.batch.appends.iter().rev().find(|a| a.run == link.run);
-        let index = usize::try_from(position).unwrap_or(usize::MAX);
-        let created = appended.and_then(|a| a.events.get(index)).and_then(|e| match &e.event.event_type {
-            Some(EventType::SubOrchestrationInstanceCreated(created)) => Some((created.clone(), e.event.event_id)),
-            _ => None,
-        });
-        let Some((created, action_id)) = created else { return };
-        let mut link = link;
-        link.info.task_scheduled_id = action_id;
-        match InstanceId::parse(&created.instance_id) {
-            Ok(child) if !child.is_entity() => {
-                if let Some(instance) = self.instances.get_mut(parent) {
-                    instance.children.insert(position, child.clone());
-                }
-                let start = StartRequest {
-                    instance: child,
-                    fresh: false,
-                    execution: None,
-                    name: created.name,
-                    version: created.version,
-                    input: created.input,
-                    scheduled_start: None,
-                    tags: created.tags.into_iter().collect(),
-                    trace: created.parent_trace_context,
-                    replaceable: None,
-                };
-                self.deliveries.push_back(Delivery::StartChild(Box::new(start), Box::new(link)));
-            }
-            _ => {
-                let text = format!("`{}` cannot name an instance", created.instance_id);
-                let failure = events::failure("InvalidInstanceId", text, true);
-                self.deliveries.push_back(Delivery::ChildEnded(Box::new(link), Err(failure)));
-            }
-        }
-    }
-
-    /// How a child that was created at this position finds its parent.
-    fn link_of(&self, parent: &super::record::InstanceRecord, position: Position) -> ParentLink {
-        let appended = self.batch.appends.iter().rev().find(|a| a.run == parent.run);
-        let index = usize::try_from(position).unwrap_or(usize::MAX);
-        let action_id = appended.and_then(|a| a.events.get(index)).map_or(events::NO_ACTION, |e| e.event.event_id);
-        ParentLink::new(parent, position, action_id)
-    }
 }
 
-/// Children that a history has created and that have answered neither in it nor in what arrives after it.
-fn open_children(begin: &Beginning) -> Vec<(Position, InstanceId)> {
-    let answered: BTreeSet<Position> = begin.history.iter().chain(&begin.inbox).filter_map(|e| e.answers).collect();
-    rewrite::created_children(&begin.history).filter(|(position, _)| !answered.contains(position)).collect()
+/// The events that create children, by their positions: action ids and what is created.
+type Created = BTreeMap<Position, (i32, pb::SubOrchestrationInstanceCreatedEvent)>;
+
+fn created_children(history: &[StoredEvent]) -> Created {
+    let created = (0..).zip(history).filter_map(|(position, stored)| match &stored.event.event_type {
+        Some(EventType::SubOrchestrationInstanceCreated(created)) => {
+            Some((position, (stored.event.event_id, created.clone())))
+        }
+        _ => None,
+    });
+    created.collect()
 }
 
 /// Where to cut a history so that the turn of an event is undone, and the event. With `whole` nothing need be undone.
@@ -323,14 +268,14 @@ fn beginning(instance: &Instance, mut history: Vec<StoredEvent>, cut: Cut, now: 
 }
 
 /// Lets the event that begins an execution name the instance that it is now part of.
-fn set_identity(history: &mut [StoredEvent], id: &InstanceId, execution: &ExecutionId, instance: &Instance) {
-    if let Some(started) = rewrite::started_mut(history) {
+fn set_identity(events: &mut [StoredEvent], record: &InstanceRecord) {
+    if let Some(started) = rewrite::started_mut(events) {
         started.orchestration_instance = Some(pb::OrchestrationInstance {
-            instance_id: id.as_str().into(),
-            execution_id: Some(execution.as_str().into()),
+            instance_id: record.id.as_str().into(),
+            execution_id: Some(record.execution.as_str().into()),
         });
-        started.version.clone_from(&instance.record.version);
-        started.tags = instance.record.tags.clone().into_iter().collect();
+        started.version.clone_from(&record.version);
+        started.tags = record.tags.clone().into_iter().collect();
     }
 }
 

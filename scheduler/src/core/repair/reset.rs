@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
 
-use super::super::ids::Position;
+use super::super::ids::{InstanceId, Position};
 use super::super::instance::Instance;
 use super::super::message::{Change, Effect, Refusal, Reply, ResetRequest};
 use super::super::partition::{Lookup, Partition};
-use super::super::record::{Status, StoredEvent};
+use super::super::record::{ParentLink, Status, StoredEvent};
 use super::super::rewrite;
-use super::{Cut, Stop, beginning, open_children, place_to_cut};
+use super::{Cut, Stop, beginning, place_to_cut};
 
 impl Partition {
     pub(super) fn reset(&mut self, reset: ResetRequest, lookup: &dyn Lookup) -> Result<Reply, Stop> {
@@ -22,8 +22,8 @@ impl Partition {
         let (kept, at) = place_to_cut(&id, &history, at, false)?;
         let Some(mut instance) = self.instances.remove(&id) else { return Err(Refusal::NotFound(id).into()) };
         let old_run = instance.record.run;
-        let (before, undone): (Vec<_>, Vec<_>) =
-            rewrite::created_children(&history).partition(|(position, _)| *position < kept as Position);
+        let undone: Vec<(Position, InstanceId)> =
+            rewrite::created_children(&history).filter(|(position, _)| *position >= kept as Position).collect();
         let note = format!("reset to before event {at}{}", reason.map(|r| format!(": {r}")).unwrap_or_default());
         let cut = Cut { kept, at, substitutes: BTreeMap::new(), note };
         let held = asked_for(&instance);
@@ -32,8 +32,8 @@ impl Partition {
             begin.status = Status::Suspended;
         }
         begin.inbox.extend(held);
-        let open: BTreeSet<Position> = open_children(&begin).into_iter().map(|(position, _)| position).collect();
-        self.begin_again(&mut instance, begin);
+        let created = self.begin_again(&mut instance, begin);
+        let open: BTreeSet<Position> = instance.children.keys().copied().collect();
         let record = instance.record.clone();
         self.instances.insert(id.clone(), instance);
         // Children of turns that are undone, and theirs, would stand in the way of those that come in their place.
@@ -43,11 +43,13 @@ impl Partition {
                 self.end_by_force(&child, Some(text), true, lookup);
             }
         }
-        for (position, child) in before {
-            let link = self.link_of(&record, position);
+        for (position, (action_id, event)) in created {
+            let (child, is_open) = (InstanceId::trusted(&event.instance_id), open.contains(&position));
             match self.child_status(&child, &id, old_run, position, lookup) {
-                Ok(Some(status)) if !status.is_terminal() || !open.contains(&position) => self.relink(&child, link),
-                _ if open.contains(&position) => self.start_again(&id, position, link),
+                Ok(Some(status)) if !status.is_terminal() || !is_open => {
+                    self.relink(&child, ParentLink::new(&record, position, action_id));
+                }
+                _ if is_open => self.call_child(&record, position, action_id, &event),
                 _ => {}
             }
         }

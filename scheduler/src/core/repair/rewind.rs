@@ -6,7 +6,7 @@ use super::super::delivery::Delivery;
 use super::super::ids::{InstanceId, Position, RunId};
 use super::super::message::{Change, Effect, Refusal, Reply};
 use super::super::partition::{Lookup, Partition};
-use super::super::record::{Status, StoredEvent};
+use super::super::record::{ParentLink, Status, StoredEvent};
 use super::super::{events, rewrite};
 use super::{Beginning, Stop};
 
@@ -92,13 +92,14 @@ impl Partition {
         let note = events::execution_rewound(self.now, plan.reason.clone(), plan.parents.remove(id));
         let inbox = vec![StoredEvent { event: note, answers: None }];
         let status = if rewrite::is_suspended(&rewritten.events) { Status::Suspended } else { Status::Running };
-        self.begin_again(&mut instance, Beginning { history: rewritten.events, inbox, status });
+        let created = self.begin_again(&mut instance, Beginning { history: rewritten.events, inbox, status });
         let record = instance.record.clone();
         self.instances.insert(id.clone(), instance);
         for (position, child) in children {
             let Some(&now_at) = rewritten.moved.get(&position) else { continue };
+            let Some((action_id, event)) = created.get(&now_at) else { continue };
             let status = self.child_status(&child, id, old_run, position, lookup).ok().flatten();
-            let link = self.link_of(&record, now_at);
+            let link = ParentLink::new(&record, now_at, *action_id);
             match status {
                 Some(Status::Failed) => {
                     plan.parents.insert(child.clone(), record.execution.as_str().to_owned());
@@ -110,7 +111,9 @@ impl Partition {
                     self.deliveries.push_back(Delivery::ChildEnded(Box::new(link), Ok(result)));
                 }
                 // It was ended from outside, or is gone: it begins anew.
-                Some(Status::Terminated | Status::Canceled) | None => self.start_again(id, now_at, link),
+                Some(Status::Terminated | Status::Canceled) | None => {
+                    self.call_child(&record, now_at, *action_id, event);
+                }
             }
         }
         self.offer_open_activities(id);

@@ -202,20 +202,8 @@ impl InstanceRow<'_> {
     /// Changes a row in no indexed column, if that will do.
     fn update(&self, transaction: &Transaction<'_>) -> Result<bool, Failure> {
         let sql = "UPDATE instances SET updated_at = ?5, name = ?6, version = ?7, record = ?8
-            WHERE key = ?1 AND status = ?2 AND active = ?3 AND completed_at IS ?4 AND parent IS ?9 AND created_at = ?10";
-        let changed = transaction.prepare_cached(sql)?.execute(params![
-            self.key,
-            self.status,
-            self.active,
-            self.completed_at,
-            self.record.updated_at.as_micros(),
-            self.record.name,
-            self.record.version,
-            self.blob,
-            self.parent,
-            self.record.created_at.as_micros(),
-        ])?;
-        Ok(changed > 0)
+            WHERE key = ?1 AND status = ?2 AND active = ?3 AND completed_at IS ?4 AND parent IS ?9 AND created_at = ?10 AND id = ?11";
+        self.execute(transaction, sql)
     }
 
     /// Changes a row.
@@ -224,21 +212,9 @@ impl InstanceRow<'_> {
         let update = |parent: &str| {
             let sql = format!(
                 "UPDATE instances SET status = ?2, active = ?3, completed_at = ?4, updated_at = ?5, name = ?6, version = ?7, record = ?8
-                {parent} AND created_at = ?10"
+                {parent} AND created_at = ?10 AND id = ?11"
             );
-            let changed = transaction.prepare_cached(&sql)?.execute(params![
-                self.key,
-                self.status,
-                self.active,
-                self.completed_at,
-                self.record.updated_at.as_micros(),
-                self.record.name,
-                self.record.version,
-                self.blob,
-                self.parent,
-                self.record.created_at.as_micros(),
-            ])?;
-            Ok::<_, Failure>(changed > 0)
+            self.execute(transaction, &sql)
         };
         Ok(update("WHERE key = ?1 AND parent IS ?9")? || update(", parent = ?9 WHERE key = ?1")?)
     }
@@ -249,7 +225,12 @@ impl InstanceRow<'_> {
             "INSERT INTO instances (key, status, active, completed_at, updated_at, name, version, record, parent, created_at, id)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) {conflict}"
         );
-        let changed = transaction.prepare_cached(&sql)?.execute(params![
+        self.execute(transaction, &sql)
+    }
+
+    /// Runs a statement with the columns as its parameters. Returns whether it found a row, or made one.
+    fn execute(&self, transaction: &Transaction<'_>, sql: &str) -> Result<bool, Failure> {
+        let changed = transaction.prepare_cached(sql)?.execute(params![
             self.key,
             self.status,
             self.active,

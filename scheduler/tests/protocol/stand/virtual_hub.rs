@@ -3,33 +3,20 @@
 use std::time::Duration;
 
 use durawasm_scheduler::core::dispatch::{Filters, NameFilter, StreamInfo};
-use durawasm_scheduler::core::ids::{Incarnation, InstanceId, RequestId, RunId, StreamId};
+use durawasm_scheduler::core::ids::{Incarnation, InstanceId, RequestId, StreamId};
 use durawasm_scheduler::core::message::{Effect, EpisodeItem, Input, Refusal, Reply, StartRequest};
-use durawasm_scheduler::core::partition::{Identity, Limits, Lookup, Partition};
+use durawasm_scheduler::core::partition::{Identity, Limits, Partition};
 use durawasm_scheduler::core::pipeline::Pipeline;
-use durawasm_scheduler::core::record::{LoadedInstance, StoredEvent};
 use durawasm_scheduler::core::time::Timestamp;
 use durawasm_scheduler::core::token::Token;
 use durawasm_scheduler::store::Store;
+use durawasm_scheduler::store::committed::Committed;
 use durawasm_scheduler::store::memory::MemoryStore;
 
 use super::{brief, micros, pb};
 
 /// When the clock begins: microseconds since 1970.
 const BEGIN: i64 = 1_700_000_000_000_000;
-
-/// What is on disk.
-pub(crate) struct Disk<'a>(pub(crate) &'a MemoryStore);
-
-impl Lookup for Disk<'_> {
-    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String> {
-        self.0.load(id).map_err(|e| e.to_string())
-    }
-
-    fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String> {
-        self.0.history(run, 0, usize::MAX).map_err(|e| e.to_string())
-    }
-}
 
 /// An item that was sent, when, and to which stream.
 #[derive(Debug)]
@@ -58,6 +45,23 @@ impl Hub {
         Self { pipeline, store, now: BEGIN, requests: 0, sent: Vec::new(), answer: None }
     }
 
+    /// A hub with a worker, which has the first episode of instance `a`.
+    pub(crate) fn begun() -> (Self, Sent) {
+        let mut hub = Self::new();
+        hub.connect(1, None);
+        hub.start("a", "o", None);
+        let first = hub.only();
+        (hub, first)
+    }
+
+    /// The same a step later: the instance has called the activity `w`, and the worker has that.
+    pub(crate) fn calling() -> (Self, Sent) {
+        let (mut hub, first) = Self::begun();
+        hub.answer(&first, vec![super::actions::call(1, "w")]);
+        let work = hub.only();
+        (hub, work)
+    }
+
     /// The process dies and comes back after a while. Its streams are gone.
     pub(crate) fn restart_after(&mut self, wait: Duration) {
         self.now += i64::try_from(wait.as_micros()).unwrap();
@@ -70,7 +74,7 @@ impl Hub {
     }
 
     pub(crate) fn input(&mut self, input: Input) {
-        self.pipeline.handle(input, Timestamp::from_micros(self.now), &Disk(&self.store));
+        self.pipeline.handle(input, Timestamp::from_micros(self.now), &Committed::new(&self.store));
         self.settle();
     }
 
