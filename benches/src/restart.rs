@@ -81,7 +81,7 @@ pub(crate) fn commit_cost() -> Result<Duration> {
             replaceable: None,
         };
         let input = core::message::Input::Start(core::ids::RequestId(number), Box::new(start));
-        pipeline.handle(input, now, &Committed::new(&*store));
+        pipeline.handle(input, now, &Committed::new(&store));
         drop(pipeline.flush());
         let (seq, batch) = pipeline.take_batch().context("something to write")?;
         let begin = Instant::now();

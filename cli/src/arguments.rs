@@ -5,8 +5,8 @@ use durawasm_client::{Client, Connection, DEFAULT_ADDRESS, DEFAULT_HUB, Instance
 use durawasm_errors::{Code, CodedError};
 
 use crate::commands::{
-    build, errors, fork, history, host, hub, inspect, list, pause, purge, query, raise_event, reset, restart, resume,
-    rewind, scheduler, start, status, terminate, wait,
+    build, errors, fork, history, host, hub, inspect, list, purge, query, raise_event, reset, restart, scheduler,
+    start, status, terminate, wait,
 };
 use crate::render;
 
@@ -61,13 +61,13 @@ pub(crate) enum Command {
     /// Ask an orchestrator a question that changes nothing.
     Query(query::Arguments),
     /// Hold an instance until it is resumed.
-    Pause(pause::Arguments),
+    Pause(ReasonedArguments),
     /// Let a paused instance go on.
-    Resume(resume::Arguments),
+    Resume(ReasonedArguments),
     /// End an instance.
     Terminate(terminate::Arguments),
     /// Let a failed instance try again what failed.
-    Rewind(rewind::Arguments),
+    Rewind(ReasonedArguments),
     /// Take an instance back to an earlier point of its history.
     Reset(reset::Arguments),
     /// Start a new instance from the beginning of another one's history.
@@ -138,6 +138,16 @@ pub(crate) struct InstanceArguments {
     id: String,
     #[command(flatten)]
     pub(crate) connection: ConnectionArguments,
+}
+
+/// The instance that a command is about, and why.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ReasonedArguments {
+    #[command(flatten)]
+    pub(crate) instance: InstanceArguments,
+    /// Why, for people who look at its history.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 impl InstanceArguments {

@@ -1,20 +1,10 @@
 //! `durawasm pause`: holds an instance until it is resumed.
 
-use clap::Args;
 use durawasm_errors::CodedError;
 
-use crate::{arguments::InstanceArguments, console::Console};
+use crate::{arguments::ReasonedArguments, console::Console};
 
-#[derive(Args)]
-pub(crate) struct Arguments {
-    #[command(flatten)]
-    instance: InstanceArguments,
-    /// Why, for people who look at its history.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-}
-
-pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
+pub(crate) async fn run(arguments: ReasonedArguments, console: &Console) -> Result<(), CodedError> {
     let id = arguments.instance.id()?;
     let client = arguments.instance.connection.connect().await?;
     // The protocol takes this for an instance that has ended, and does nothing.

@@ -1,21 +1,11 @@
 //! `durawasm resume`: lets a paused instance go on.
 
-use clap::Args;
 use durawasm_client::Status;
 use durawasm_errors::CodedError;
 
-use crate::{arguments::InstanceArguments, console::Console};
+use crate::{arguments::ReasonedArguments, console::Console};
 
-#[derive(Args)]
-pub(crate) struct Arguments {
-    #[command(flatten)]
-    instance: InstanceArguments,
-    /// Why, for people who look at its history.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-}
-
-pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
+pub(crate) async fn run(arguments: ReasonedArguments, console: &Console) -> Result<(), CodedError> {
     let id = arguments.instance.id()?;
     let client = arguments.instance.connection.connect().await?;
     let before = client.get(&id, false).await?.map(|instance| instance.status);

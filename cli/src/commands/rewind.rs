@@ -1,21 +1,14 @@
 //! `durawasm rewind`: a failed instance tries again what failed.
 
-use clap::Args;
 use durawasm_client::{ErrorKind, Status};
 use durawasm_errors::CodedError;
 
-use crate::{arguments::InstanceArguments, console::Console};
+use crate::{
+    arguments::{InstanceArguments, ReasonedArguments},
+    console::Console,
+};
 
-#[derive(Args)]
-pub(crate) struct Arguments {
-    #[command(flatten)]
-    instance: InstanceArguments,
-    /// Why, for people who look at its history.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-}
-
-pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
+pub(crate) async fn run(arguments: ReasonedArguments, console: &Console) -> Result<(), CodedError> {
     let id = arguments.instance.id()?;
     let client = arguments.instance.connection.connect().await?;
     if let Err(error) = client.rewind(&id, arguments.reason.as_deref()).await {
