@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use durawasm_client::{EventKind, InstanceId};
-use durawasm_tests::cluster::{World, components, eventually};
+use durawasm_tests::cluster::{World, components, eventually, start_host};
 
 const GREETINGS: &str = r#"["Hello Tokyo!","Hello Hyderabad!","Hello London!","Hello São Paulo!","Hello Seattle!"]"#;
 
@@ -97,12 +97,12 @@ async fn an_event_raised_before_a_crash_is_delivered_after_it() -> Result<()> {
 async fn a_host_that_is_asked_to_stop_finishes_what_it_runs() -> Result<()> {
     let folder = components(&["test_durability.wasm"])?;
     let mut world = World::start(folder.path()).await?;
+    // One that says when an activity has begun.
+    world.host.stop().await?;
+    let verbose = ["--log", "info,durawasm::activity=debug"];
+    world.host = start_host(&world.scheduler.uri(), folder.path(), &verbose).await?;
     let id = world.begin("slow", "count", Some(r#"{"to":1,"millis":400}"#)).await?;
-    eventually("the activity is called", async || {
-        let history = world.client.history(&id).await?.all().await?;
-        Ok(history.iter().any(|e| matches!(e.kind, EventKind::TaskScheduled { .. })).then_some(()))
-    })
-    .await?;
+    world.host.line("slow/").await?;
     let status = world.host.stop().await?;
     ensure!(status.success(), "the host ended with {status}");
     // Its result has arrived; it becomes history when a host runs the next episode.
