@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, WasmBacktraceDetails};
+use wasmtime::{Config, Engine, WasmBacktraceDetails, WasmFeatures};
 
 /// How long one tick of the epoch is.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -19,13 +19,58 @@ const LARGE: usize = 4 << 20;
 
 const STACK: usize = 1 << 20;
 
+/// The proposals that guests may use, beside those of WebAssembly 2.0. What is not listed is refused when a component is loaded, also
+/// if a later wasmtime allows it by default: each of these was looked at with determinism in mind.
+const FEATURES: [WasmFeatures; 14] = [
+    WasmFeatures::MUTABLE_GLOBAL,
+    WasmFeatures::SATURATING_FLOAT_TO_INT,
+    WasmFeatures::SIGN_EXTENSION,
+    WasmFeatures::MULTI_VALUE,
+    WasmFeatures::REFERENCE_TYPES,
+    WasmFeatures::BULK_MEMORY,
+    WasmFeatures::FLOATS,
+    WasmFeatures::SIMD,
+    // Each of its operations has a deterministic form, which is chosen below.
+    WasmFeatures::RELAXED_SIMD,
+    WasmFeatures::TAIL_CALL,
+    WasmFeatures::EXTENDED_CONST,
+    WasmFeatures::MULTI_MEMORY,
+    // Only says how reference types are encoded.
+    WasmFeatures::CALL_INDIRECT_OVERLONG,
+    WasmFeatures::COMPONENT_MODEL,
+];
+
 /// The engines of a host.
 #[derive(Clone)]
 pub struct Engines {
     small: Engine,
     large: Engine,
     effects: Engine,
+    /// Orchestrators of components with more bytes than this run on the large engine.
+    large_from: usize,
     clock: Clock,
+}
+
+/// How engines are built. The default is what a host runs on; all else is for tests and measurements, which compare
+/// variants: none of them may change what an orchestrator does.
+#[derive(Clone, Default)]
+pub struct EngineOptions {
+    /// Which of the two settings for memory orchestrators get.
+    pub memories: Memories,
+    /// Has the last word on the settings of each engine: for instance another processor, or memories that a test can look at.
+    pub adjust: Option<Arc<dyn Fn(&mut Config) + Send + Sync>>,
+}
+
+/// Which of the two settings for the memory of orchestrators a component gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memories {
+    /// By the component's size.
+    #[default]
+    BySize,
+    /// Always that of small components: few mappings, no copy-on-write images.
+    Small,
+    /// Always that of large components: copy-on-write images.
+    Large,
 }
 
 /// Keeps the deadlines' clock going: held by all code that can run, else a deadline would never come.
@@ -37,16 +82,32 @@ pub(super) struct Clock {
 impl Engines {
     /// Makes the engines and starts the clock of their deadlines.
     pub fn new() -> anyhow::Result<Self> {
-        let small = Engine::new(&small())?;
-        let large = Engine::new(&large())?;
-        let effects = Engine::new(&effects())?;
+        Self::with(&EngineOptions::default())
+    }
+
+    /// Makes engines that differ from those of a host.
+    pub fn with(options: &EngineOptions) -> anyhow::Result<Self> {
+        let engine = |mut config: Config| {
+            if let Some(adjust) = &options.adjust {
+                adjust(&mut config);
+            }
+            Engine::new(&config)
+        };
+        let small = engine(small())?;
+        let large = engine(large())?;
+        let effects = engine(effects())?;
+        let large_from = match options.memories {
+            Memories::BySize => LARGE,
+            Memories::Small => usize::MAX,
+            Memories::Large => 0,
+        };
         let ticker = Arc::new(Ticker::start(vec![small.clone(), large.clone(), effects.clone()])?);
-        Ok(Self { small, large, effects, clock: Clock { _ticker: ticker } })
+        Ok(Self { small, large, effects, large_from, clock: Clock { _ticker: ticker } })
     }
 
     /// The engine that runs a component of this size as an orchestrator.
     pub(super) fn orchestrators(&self, component_bytes: usize) -> &Engine {
-        if component_bytes > LARGE { &self.large } else { &self.small }
+        if component_bytes > self.large_from { &self.large } else { &self.small }
     }
 
     pub(super) fn clock(&self) -> Clock {
@@ -69,7 +130,10 @@ fn shared() -> Config {
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .concurrency_support(false)
         .shared_memory(false)
-        .wasm_memory64(false);
+        .wasm_features(WasmFeatures::all(), false);
+    for feature in FEATURES {
+        config.wasm_features(feature, true);
+    }
     config
 }
 

@@ -19,7 +19,7 @@ mod wasi;
 pub use activity::{ActivityCode, ActivityRun};
 pub use cache::CodeCache;
 pub use contract::ContractError;
-pub use engine::Engines;
+pub use engine::{EngineOptions, Engines, Memories};
 pub use limits::SandboxLimits;
 pub use orchestrator::{Orchestrator, OrchestratorCode};
 
