@@ -173,6 +173,14 @@ codes! {
     WorkLost = "DW0039", Server;
     /// Parked: the host cannot run what the orchestrator asks for, or its history.
     ParkedUnsupported = "DW0040", Server;
+    /// A component's manifest cannot be used.
+    InvalidManifest = "DW0041", Failed;
+    /// The operator's policy cannot be used.
+    InvalidPolicy = "DW0042", Usage;
+    /// A component asks for more than the operator's policy allows.
+    BeyondPolicy = "DW0043", Failed;
+    /// What a component was granted is not there: a secret, a folder.
+    GrantUnavailable = "DW0044", Failed;
 }
 
 impl fmt::Display for Code {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
 
 use crate::connection::{Channel, ChannelError, Connection, Intake as _, WorkLimits};
+use crate::deployment::Terms;
 use crate::dispatch::{Activities, Dispatcher, Episodes, Orchestrations, Outbox, Queries, Streamed, Warmth};
 use crate::options::Options;
 use crate::orchestration::Limits;
@@ -93,9 +94,10 @@ impl Host {
     pub async fn build(options: Options) -> Result<Self, BuildError> {
         let engines = Engines::new().map_err(BuildError::Engine)?;
         let cache = options.cache.clone().map_or_else(CodeCache::none, CodeCache::new);
-        let (folder, limits, loading) = (options.components.clone(), options.limits, engines.clone());
+        let (folder, loading) = (options.components.clone(), engines.clone());
+        let terms = Terms { policy: options.policy.clone(), limits: options.limits };
         // Compiling takes its time and must not hold the runtime.
-        let loaded = tokio::task::spawn_blocking(move || load_folder(&folder, &loading, &cache, limits)).await;
+        let loaded = tokio::task::spawn_blocking(move || load_folder(&folder, &loading, &cache, &terms)).await;
         let (registry, failures) = match loaded {
             Ok(loaded) => loaded?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),

@@ -1,8 +1,10 @@
 //! What can be set about a host.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::deployment::Policy;
 use crate::sandbox::SandboxLimits;
 
 /// The settings of a host. [`Options::new`] gives the defaults.
@@ -18,7 +20,9 @@ pub struct Options {
     pub components: PathBuf,
     /// Where compiled components are kept; none to compile them at each start.
     pub cache: Option<PathBuf>,
-    /// What guests may use up.
+    /// What components may ask for in their manifests.
+    pub policy: Arc<Policy>,
+    /// What guests may use up, where neither the policy nor a manifest says otherwise.
     pub limits: SandboxLimits,
     /// Bytes of one payload: input, output, event, custom status.
     pub payload_limit: usize,
@@ -48,6 +52,7 @@ impl Options {
             worker_id: default_worker_id(),
             components: components.into(),
             cache: None,
+            policy: Arc::default(),
             limits: SandboxLimits::default(),
             payload_limit: 1 << 20,
             max_orchestrations: 1_024,

@@ -8,7 +8,7 @@ use durawasm_errors::{Code, CodedError};
 use durawasm_host::{BuildError, Host, Options, registry::FolderError};
 
 use crate::{
-    commands::inspect,
+    commands::inspect::{self, PolicyArguments},
     console::Console,
     logging::{self, LogArguments},
     signals,
@@ -37,6 +37,8 @@ pub(crate) struct Arguments {
     /// Compile the components at each start.
     #[arg(long)]
     no_cache: bool,
+    #[command(flatten)]
+    policy: PolicyArguments,
     #[command(flatten)]
     limits: LimitArguments,
     #[command(flatten)]
@@ -79,14 +81,14 @@ struct LimitArguments {
 pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
     logging::begin(&arguments.log)?;
     let shutdown = signals::shutdown()?;
-    let options = options(arguments);
+    let options = options(arguments)?;
     let scheduler = options.scheduler.clone();
     let host = match Host::build(options).await {
         Ok(host) => host,
-        Err(error) => return Err(cannot_start(error).await),
+        Err(error) => return Err(cannot_start(error)),
     };
     for failure in host.failures() {
-        let code = inspect::left_out(failure.path.clone()).await;
+        let code = inspect::left_out(&failure.cause);
         tracing::warn!(%code, file = %failure.path.display(), "left out: {}", failure.cause);
     }
     let handle = host.handle();
@@ -123,9 +125,10 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     Ok(())
 }
 
-fn options(arguments: Arguments) -> Options {
+fn options(arguments: Arguments) -> Result<Options, CodedError> {
     let mut options = Options::new(arguments.scheduler, arguments.components);
     let limits = arguments.limits;
+    options.policy = arguments.policy.read()?;
     options.hub = arguments.hub;
     options.worker_id = arguments.worker_id.unwrap_or(options.worker_id);
     options.cache = match arguments.no_cache {
@@ -143,19 +146,19 @@ fn options(arguments: Arguments) -> Options {
     options.warm_sessions = limits.warm_sessions.unwrap_or(options.warm_sessions);
     options.payload_limit = limits.payload_limit.unwrap_or(options.payload_limit);
     options.drain_timeout = limits.drain_timeout.unwrap_or(options.drain_timeout);
-    options
+    Ok(options)
 }
 
 fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-async fn cannot_start(error: BuildError) -> CodedError {
+fn cannot_start(error: BuildError) -> CodedError {
     let code = match &error {
         BuildError::Components(FolderError::Unreadable { .. } | FolderError::Empty { .. }) => Code::NoComponents,
         // With several failures the first is as good as any.
         BuildError::Components(FolderError::NothingUsable { failures, .. }) => match failures.first() {
-            Some(failure) => inspect::left_out(failure.path.clone()).await,
+            Some(failure) => inspect::left_out(&failure.cause),
             None => Code::InvalidComponent,
         },
         BuildError::Channel(_) => Code::Usage,

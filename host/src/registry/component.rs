@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::abi::component::Definition;
+use crate::deployment::{Deployment, Grant, Manifest, Refusal, Unavailable};
 use crate::orchestration::Program;
-use crate::sandbox::{self, ActivityCode, CodeCache, ContractError, Engines, OrchestratorCode, SandboxLimits};
+use crate::sandbox::{self, ActivityCode, CodeCache, ContractError, Engines, OrchestratorCode};
 
 /// One component, compiled and linked, ready to run what it offers.
 pub struct LoadedComponent {
@@ -17,6 +16,7 @@ pub struct LoadedComponent {
     orchestrators: Vec<String>,
     activities: Vec<String>,
     definitions: Definitions,
+    grant: Arc<Grant>,
     orchestrator: Option<Arc<OrchestratorCode>>,
     activity: Option<Arc<ActivityCode>>,
 }
@@ -38,19 +38,36 @@ impl fmt::Debug for LoadedComponent {
     }
 }
 
+/// Why a component cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It does not keep the contract.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    /// It asks for more than it may.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// What it was granted is not there.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
 impl LoadedComponent {
-    /// Compiles a component (or takes it from the cache), checks that it keeps the contract, and asks it what it offers.
+    /// Compiles a component (or takes it from the cache), checks that it keeps the contract, asks it what it offers, and gives
+    /// it what its deployment asks for, if that is allowed. Limits alone are a deployment that asks for nothing.
     pub fn load(
         bytes: &[u8],
         engines: &Engines,
         cache: &CodeCache,
-        limits: SandboxLimits,
-    ) -> Result<Self, ContractError> {
+        deployment: impl Into<Deployment>,
+    ) -> Result<Self, LoadError> {
+        let deployment = deployment.into();
         check_form(bytes)?;
-        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let linked = sandbox::LinkedComponent::new(bytes, &digest, engines, cache)?;
-        let info = linked.describe(&limits)?;
-        let (orchestrator, activity) = linked.code(limits)?;
+        // The code is that of the bytes; what the environment changes is what the guest sees.
+        let linked = sandbox::LinkedComponent::new(bytes, &Manifest::default().digest(bytes), engines, cache)?;
+        let info = linked.describe(&deployment.terms.limits)?;
+        let grant = Arc::new(Grant::new(&info.name, &deployment.manifest, &deployment.terms)?);
+        let (orchestrator, activity) = linked.code(&grant)?;
         let names = |definitions: &[Definition]| definitions.iter().map(|definition| definition.name.clone()).collect();
         let (orchestrators, activities): (Vec<String>, Vec<String>) =
             (names(&info.orchestrators), names(&info.activities));
@@ -60,11 +77,12 @@ impl LoadedComponent {
                 version: info.version,
                 activities: activities.iter().cloned().collect(),
             }),
-            digest,
+            digest: deployment.manifest.digest(bytes),
             size: bytes.len(),
             orchestrators,
             activities,
             definitions: Definitions { orchestrators: info.orchestrators, activities: info.activities },
+            grant,
             orchestrator: orchestrator.map(Arc::new),
             activity: activity.map(Arc::new),
         })
@@ -80,7 +98,7 @@ impl LoadedComponent {
         &self.program.version
     }
 
-    /// SHA-256 of its bytes, in hexadecimal.
+    /// SHA-256 of its bytes, and of its environment if it has one, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -108,6 +126,16 @@ impl LoadedComponent {
     /// Its activities as it describes them.
     pub fn activity_definitions(&self) -> &[Definition] {
         &self.definitions.activities
+    }
+
+    /// What it was granted.
+    pub fn grant(&self) -> &Arc<Grant> {
+        &self.grant
+    }
+
+    /// Whether its activities are functions of their context and input and of nothing else.
+    pub fn is_pure(&self) -> bool {
+        self.grant.is_pure()
     }
 
     /// What a session must know of it.

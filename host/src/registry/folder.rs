@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::component::LoadError;
 use super::{LoadedComponent, Registry, RegistryError};
-use crate::sandbox::{CodeCache, ContractError, Engines, SandboxLimits};
+use crate::deployment::{Deployment, DocumentError, Manifest, Terms};
+use crate::sandbox::{CodeCache, Engines};
 
 /// A folder from which nothing can be run.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +57,12 @@ pub enum LoadCause {
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
-    /// It does not keep the contract.
+    /// What it asks for cannot be read.
+    #[error("its manifest cannot be used: {0}")]
+    Manifest(#[from] DocumentError),
+    /// It cannot be run by itself.
     #[error(transparent)]
-    Contract(#[from] ContractError),
+    Component(#[from] LoadError),
     /// WebAssembly cannot be run at all.
     #[error("WebAssembly cannot be run on this machine: {0:#}")]
     Engine(anyhow::Error),
@@ -66,12 +71,13 @@ pub enum LoadCause {
     Registry(#[from] RegistryError),
 }
 
-/// Loads all components of a folder, in the order of their file names. What cannot be loaded is told and left out.
+/// Loads all components of a folder, in the order of their file names, each with the manifest beside it. What cannot be
+/// loaded is told and left out.
 pub fn load_folder(
     folder: &Path,
     engines: &Engines,
     cache: &CodeCache,
-    limits: SandboxLimits,
+    terms: &Terms,
 ) -> Result<(Registry, Vec<LoadFailure>), FolderError> {
     let unreadable = |error| FolderError::Unreadable { path: folder.to_owned(), error };
     let mut files = Vec::new();
@@ -90,7 +96,8 @@ pub fn load_folder(
     for path in files {
         let mut add = || -> Result<(), LoadCause> {
             let bytes = std::fs::read(&path)?;
-            let component = LoadedComponent::load(&bytes, engines, cache, limits)?;
+            let deployment = Deployment::new(Manifest::beside(&path)?, terms.clone());
+            let component = LoadedComponent::load(&bytes, engines, cache, deployment)?;
             Ok(registry.add(Arc::new(component))?)
         };
         if let Err(cause) = add() {

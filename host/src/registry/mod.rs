@@ -12,14 +12,14 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-pub use component::LoadedComponent;
+pub use component::{LoadError, LoadedComponent};
 pub use folder::{FolderError, LoadCause, LoadFailure, load_folder};
 pub use version::Version;
 
 /// A component that cannot stand beside those that are there.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// The same name and version with other bytes.
+    /// The same name and version with other bytes or another environment.
     #[error(
         "component `{name}` version {version} is there already with another content (digest {loaded}, this one has {refused}). \
          What is deployed never changes: give the new component a new version"

@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::deployment::{Deployment, Manifest, Policy, Terms};
 use crate::orchestration::{Limits, Park, Session};
 use crate::registry::{LoadCause, LoadFailure, LoadedComponent};
 use crate::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
@@ -49,15 +50,18 @@ impl Default for ReplayLimits {
     }
 }
 
-/// Loads a component from its file, with engines of its own.
+/// Loads a component from its file, with engines of its own. The manifest beside it is read, because orchestrators see the
+/// environment; no policy is asked, because nothing here has effects.
 ///
 /// # Errors
-/// If the file cannot be read or is no component that keeps the contract.
+/// If a file cannot be read or is no component that keeps the contract.
 pub fn open(file: &Path, limits: SandboxLimits) -> Result<LoadedComponent, Box<LoadFailure>> {
     let load = || -> Result<LoadedComponent, LoadCause> {
         let bytes = std::fs::read(file)?;
         let engines = Engines::new().map_err(LoadCause::Engine)?;
-        Ok(LoadedComponent::load(&bytes, &engines, &CodeCache::none(), limits)?)
+        let terms = Terms { policy: Arc::new(Policy::unbounded()), limits };
+        let deployment = Deployment::new(Manifest::beside(file)?, terms).examined();
+        Ok(LoadedComponent::load(&bytes, &engines, &CodeCache::none(), deployment)?)
     };
     load().map_err(|cause| Box::new(LoadFailure { path: file.to_owned(), cause }))
 }

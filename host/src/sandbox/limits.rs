@@ -15,6 +15,10 @@ pub struct SandboxLimits {
     pub activity_memory: usize,
     /// How long one call of an activity may take.
     pub activity_deadline: Duration,
+    /// Bytes of linear memory of one batch of an entity's operations.
+    pub entity_memory: usize,
+    /// How long one batch of an entity's operations may take.
+    pub entity_deadline: Duration,
 }
 
 impl Default for SandboxLimits {
@@ -24,6 +28,8 @@ impl Default for SandboxLimits {
             orchestrator_deadline: Duration::from_secs(5),
             activity_memory: 256 << 20,
             activity_deadline: Duration::from_secs(300),
+            entity_memory: 256 << 20,
+            entity_deadline: Duration::from_secs(60),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::engine::Clock;
 use super::orchestrator::{self, OrchestratorCode, OrchestratorState};
 use super::{ActivityCode, CodeCache, Engines, SandboxLimits};
 use crate::abi::component::Info;
+use crate::deployment::Grant;
 
 /// A component that is compiled for the sandboxes that it needs and linked for that of orchestrators.
 pub(crate) struct LinkedComponent {
@@ -38,10 +39,8 @@ impl LinkedComponent {
     }
 
     /// The code of its orchestrators and of its activities.
-    pub(crate) fn code(
-        self,
-        limits: SandboxLimits,
-    ) -> Result<(Option<OrchestratorCode>, Option<ActivityCode>), ContractError> {
+    pub(crate) fn code(self, grant: &Grant) -> Result<(Option<OrchestratorCode>, Option<ActivityCode>), ContractError> {
+        let limits = grant.limits;
         let orchestrator = if self.exports.orchestrator {
             Some(OrchestratorCode::new(self.orchestrator, self.exports.queries, limits, self.clock.clone())?)
         } else {
