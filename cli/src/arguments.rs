@@ -5,8 +5,8 @@ use durawasm_client::{Client, Connection, DEFAULT_ADDRESS, DEFAULT_HUB, Instance
 use durawasm_errors::{Code, CodedError};
 
 use crate::commands::{
-    build, errors, fork, history, host, hub, inspect, list, purge, query, raise_event, reset, restart, scheduler,
-    start, status, terminate, wait,
+    build, entity, errors, fork, history, host, hub, inspect, list, purge, query, raise_event, reset, restart,
+    scheduler, start, status, terminate, wait,
 };
 use crate::render;
 
@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Restart(restart::Arguments),
     /// Remove instances that have ended.
     Purge(purge::Arguments),
+    /// Look at entities, and signal them.
+    Entity(entity::Arguments),
     /// Create or delete a task hub.
     Hub(hub::Arguments),
     /// Explain an error code, or list all.

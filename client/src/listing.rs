@@ -133,7 +133,7 @@ impl Client {
 }
 
 /// Asks for one page after the other.
-fn pages<T, F, A>(ask: F) -> impl Stream<Item = Result<Vec<T>, Error>> + Send
+pub(crate) fn pages<T, F, A>(ask: F) -> impl Stream<Item = Result<Vec<T>, Error>> + Send
 where
     T: Send,
     F: Fn(Option<PageToken>) -> A + Send,
@@ -149,7 +149,7 @@ where
 
 /// Reads the token of an answer. Schedulers say in several ways that there is no more: no token, an empty one, `0`, or the
 /// one that they were asked with.
-fn next(token: Option<String>, asked: Option<&PageToken>) -> Option<PageToken> {
+pub(crate) fn next(token: Option<String>, asked: Option<&PageToken>) -> Option<PageToken> {
     let token = token.filter(|token| !token.is_empty() && token != "0")?;
     (asked.map(PageToken::as_str) != Some(&token)).then_some(PageToken(token))
 }

@@ -22,7 +22,7 @@ fn records(time: &mut Time, turn: &Turn) -> Vec<HistoryEvent> {
         .iter()
         .filter_map(|action| {
             let kind = action.decision.kind()?;
-            let recorded = Recorded { kind, name: action.decision.name().to_owned() };
+            let recorded = Recorded::new(kind, action.decision.name());
             Some(event(time, action.id, EventKind::Recorded(recorded)))
         })
         .collect()

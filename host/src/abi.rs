@@ -7,9 +7,13 @@
 mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "workflow",
+        world: "durable",
         additional_derives: [Clone, PartialEq],
-        exports: { "durawasm:workflow/activity.run": async },
+        exports: {
+            "durawasm:workflow/activity.run": async,
+            "durawasm:workflow/entity.run": async,
+            "durawasm:workflow/migration.migrate": async,
+        },
     });
 }
 
@@ -17,9 +21,12 @@ pub use bindings::durawasm::workflow::log;
 pub use bindings::durawasm::workflow::types::{EntityId, Failure, Failures, Outcome, Payload, Tag, Timestamp};
 pub use bindings::exports::durawasm::workflow::activity;
 pub use bindings::exports::durawasm::workflow::component;
+pub use bindings::exports::durawasm::workflow::entity;
+pub use bindings::exports::durawasm::workflow::migration;
 pub use bindings::exports::durawasm::workflow::orchestrator;
 pub use bindings::exports::durawasm::workflow::orchestrator::{
-    ActivityCall, ChildCall, Command, Event, NextGeneration, NextVersion, OpId, Request, Resolution, RetryPolicy, Seed,
+    ActivityCall, ChildCall, Command, EntityOperation, Event, NextGeneration, NextVersion, OpId, Request, Resolution,
+    RetryPolicy, Seed,
 };
 pub use bindings::exports::durawasm::workflow::queries;
 

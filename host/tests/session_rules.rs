@@ -368,7 +368,7 @@ fn what_the_host_computed_is_not_compared() {
     // The recorded timer says nothing of when it fires: a newer host may compute another time.
     let mut journal = Journal::default();
     let mut past = journal.begin("o", None, vec![]);
-    let timer = Recorded { kind: RecordedKind::Timer, name: String::new() };
+    let timer = Recorded::new(RecordedKind::Timer, "");
     past.push(HistoryEvent { id: 1, time: Time::default(), kind: EventKind::Recorded(timer) });
     let at = durawasm_host::abi::Timestamp { seconds: 5, nanos: 0 };
     assert!(replay(Script::new([vec![Command::Issue((1, Request::Timer(at)))]]), past).is_ok());

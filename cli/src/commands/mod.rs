@@ -1,6 +1,7 @@
 //! The commands: one module each, with its options and its `run`.
 
 pub(crate) mod build;
+pub(crate) mod entity;
 pub(crate) mod errors;
 pub(crate) mod fork;
 pub(crate) mod history;
@@ -47,6 +48,7 @@ pub(crate) async fn run(command: Command, console: &Console) -> Result<(), Coded
         Command::Fork(arguments) => fork::run(arguments, console).await,
         Command::Restart(arguments) => restart::run(arguments, console).await,
         Command::Purge(arguments) => purge::run(arguments, console).await,
+        Command::Entity(arguments) => entity::run(arguments, console).await,
         Command::Hub(arguments) => hub::run(arguments, console).await,
         Command::Errors(arguments) => errors::run(arguments, console),
     }

@@ -4,7 +4,7 @@
 //! Why not one unit struct: `let say_hello = ctx.call(say_hello, …)` would then be a pattern that matches the struct, and not
 //! a new variable.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Expr, ExprLit, GenericArgument, ItemFn, Lit, Meta, PathArguments, Type, Visibility, parse_quote};
@@ -24,8 +24,7 @@ pub(crate) fn expand(role: Role, options: &Options, function: &ItemFn, signature
     let name = match &options.name {
         Some(name) => quote!(#name),
         None => {
-            let name = ident.to_string();
-            let name = name.strip_prefix("r#").unwrap_or(&name);
+            let name = plain_name(ident);
             quote!(#name)
         }
     };
@@ -134,8 +133,14 @@ fn inputs(input: &Type) -> Vec<Type> {
     accepted
 }
 
+/// An identifier as people read it.
+pub(crate) fn plain_name(ident: &Ident) -> String {
+    let name = ident.to_string();
+    name.strip_prefix("r#").unwrap_or(&name).to_owned()
+}
+
 /// The first line of the documentation.
-fn description(docs: &[&Attribute]) -> Option<String> {
+pub(crate) fn description(docs: &[&Attribute]) -> Option<String> {
     let first = docs.first()?;
     let Meta::NameValue(meta) = &first.meta else { return None };
     let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &meta.value else { return None };

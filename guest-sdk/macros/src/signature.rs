@@ -93,12 +93,12 @@ pub(crate) fn check(role: Role, function: &ItemFn) -> Result<Signature<'_>> {
 }
 
 /// Whether a type is the path to something of this name.
-fn is_named(ty: &Type, name: &str) -> bool {
+pub(crate) fn is_named(ty: &Type, name: &str) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|segment| segment.ident == name))
 }
 
 /// The input is read from JSON that nobody keeps, so nothing in it can be borrowed.
-fn check_is_owned(ty: &Type) -> Result<()> {
+pub(crate) fn check_is_owned(ty: &Type) -> Result<()> {
     match ty {
         Type::Reference(reference) => {
             let message = match &*reference.elem {

@@ -6,7 +6,7 @@
 
 wit_bindgen::generate!({
     path: "../../wit",
-    world: "workflow",
+    world: "durable",
     pub_export_macro: true,
     export_macro_name: "export",
     default_bindings_module: "durawasm_guest::__private::bindings",

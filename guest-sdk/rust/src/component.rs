@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::activity::ActivityContext;
-use crate::bindings::exports::durawasm::workflow::{activity, component, orchestrator, queries};
+use crate::bindings::durawasm::workflow::types::{EntityId, Failures};
+use crate::bindings::exports::durawasm::workflow::{activity, component, entity, orchestrator, queries};
+use crate::entity::Entity;
 use crate::orchestration::{Context, Execution, unknown_query};
 use crate::schema::Described;
 use crate::{Error, Result, logging, panics, payload};
@@ -99,13 +101,17 @@ pub struct Offer {
 enum Kind {
     Orchestrator(fn(orchestrator::Context) -> (Execution, Vec<orchestrator::Command>)),
     Activity(fn(activity::Context, Option<String>) -> Result<String>),
+    Entity { run: RunEntity, migrate: MigrateEntity },
 }
+
+type RunEntity = fn(EntityId, Option<String>, entity::Operation) -> entity::OperationResult;
+type MigrateEntity = fn(EntityId, &str) -> Result<Option<String>, Failures>;
 
 /// What the attributes implement besides, for `component!`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is neither an orchestrator nor an activity",
-    label = "a component offers functions with `#[orchestrator]` or `#[activity]`"
+    message = "`{Self}` is neither an orchestrator nor an activity nor an entity",
+    label = "a component offers functions with `#[orchestrator]` or `#[activity]`, and what has `#[entity]`"
 )]
 pub trait Offered {
     const OFFER: Offer;
@@ -134,6 +140,17 @@ impl Offer {
         }
     }
 
+    #[doc(hidden)]
+    pub const fn entity<E: Entity>(description: Option<&'static str>) -> Self {
+        Self {
+            name: E::NAME,
+            description,
+            input_schema: || None,
+            output_schema: || None,
+            kind: Kind::Entity { run: crate::entity::run::<E>, migrate: crate::entity::migrate::<E> },
+        }
+    }
+
     fn definition(&self) -> component::Definition {
         component::Definition {
             name: self.name.to_owned(),
@@ -144,7 +161,7 @@ impl Offer {
     }
 }
 
-/// Whether no two orchestrators and no two activities have the same name, asked while the component is compiled.
+/// Whether no two orchestrators, no two activities and no two entities have the same name, asked while the component is compiled.
 #[doc(hidden)]
 pub const fn names_are_unique(offers: &[Offer]) -> bool {
     let mut one = 0;
@@ -153,7 +170,9 @@ pub const fn names_are_unique(offers: &[Offer]) -> bool {
         while other < offers.len() {
             let same_kind = matches!(
                 (&offers[one].kind, &offers[other].kind),
-                (Kind::Orchestrator(_), Kind::Orchestrator(_)) | (Kind::Activity(_), Kind::Activity(_))
+                (Kind::Orchestrator(_), Kind::Orchestrator(_))
+                    | (Kind::Activity(_), Kind::Activity(_))
+                    | (Kind::Entity { .. }, Kind::Entity { .. })
             );
             if same_kind && same_text(offers[one].name.as_bytes(), offers[other].name.as_bytes()) {
                 return false;
@@ -190,7 +209,7 @@ pub fn describe(name: &str, version: &str, offers: &[Offer]) -> component::Info 
         version: version.to_owned(),
         orchestrators: of_kind(|kind| matches!(kind, Kind::Orchestrator(_))),
         activities: of_kind(|kind| matches!(kind, Kind::Activity(_))),
-        entities: Vec::new(),
+        entities: of_kind(|kind| matches!(kind, Kind::Entity { .. })),
     }
 }
 
@@ -254,6 +273,35 @@ pub fn run_activity(offers: &[Offer], context: activity::Context, input: Option<
     result.map(Some).map_err(Error::into_failures)
 }
 
+/// The export `entity.run`.
+#[doc(hidden)]
+pub fn run_entity(
+    offers: &[Offer],
+    id: EntityId,
+    state: Option<String>,
+    operation: entity::Operation,
+) -> entity::OperationResult {
+    install();
+    match find_entity(offers, &id) {
+        Some((run, _)) => run(id, state, operation),
+        None => crate::entity::unknown(unknown("entity", &id.name)),
+    }
+}
+
+/// The export `migration.migrate`.
+#[doc(hidden)]
+pub fn migrate_state(offers: &[Offer], id: EntityId, state: &str) -> Result<Option<String>, Failures> {
+    install();
+    find_entity(offers, &id).map_or(Ok(None), |(_, migrate)| migrate(id, state))
+}
+
+fn find_entity(offers: &[Offer], id: &EntityId) -> Option<(RunEntity, MigrateEntity)> {
+    offers.iter().find_map(|offer| match offer.kind {
+        Kind::Entity { run, migrate } if offer.name.eq_ignore_ascii_case(&id.name) => Some((run, migrate)),
+        _ => None,
+    })
+}
+
 fn unknown(kind: &str, name: &str) -> Error {
     Error::new("NotFound", format!("this component has no {kind} `{name}`")).not_retriable()
 }
@@ -288,7 +336,7 @@ fn decode_input<T: DeserializeOwned>(kind: &str, name: &str, taken: bool, input:
     payload::decode(input.as_deref(), || format!("the input of the {kind} `{name}`"))
 }
 
-/// Makes a component of orchestrators and activities: `durawasm_guest::component!(hello_cities, say_hello);`, once in the
+/// Makes a component of orchestrators, activities and entities: `durawasm_guest::component!(hello_cities, say_hello);`, once in the
 /// crate. The component has the name and version of the crate's package.
 #[macro_export]
 macro_rules! component {
@@ -301,7 +349,7 @@ macro_rules! component {
 
             const _: () = assert!(
                 $crate::__private::names_are_unique(&[$(<$offered as Offered>::OFFER),+]),
-                "two orchestrators, or two activities, of this component have the same name"
+                "two orchestrators, two activities, or two entities, of this component have the same name"
             );
 
             struct Component;
@@ -338,6 +386,25 @@ macro_rules! component {
                     input: Option<String>,
                 ) -> exports::activity::Outcome {
                     $crate::__private::run_activity(OFFERS, context, input)
+                }
+            }
+
+            impl exports::entity::Guest for Component {
+                fn run(
+                    entity: exports::entity::EntityId,
+                    state: Option<String>,
+                    operation: exports::entity::Operation,
+                ) -> exports::entity::OperationResult {
+                    $crate::__private::run_entity(OFFERS, entity, state, operation)
+                }
+            }
+
+            impl exports::migration::Guest for Component {
+                fn migrate(
+                    entity: exports::migration::EntityId,
+                    state: String,
+                ) -> ::core::result::Result<Option<String>, exports::migration::Failures> {
+                    $crate::__private::migrate_state(OFFERS, entity, &state)
                 }
             }
 

@@ -1,4 +1,4 @@
-//! Durable orchestrators and activities in Rust, compiled to one WebAssembly component.
+//! Durable orchestrators, activities and entities in Rust, compiled to one WebAssembly component.
 //!
 //! ```
 //! use durawasm_guest::prelude::*;
@@ -27,6 +27,8 @@
 //! replayed from its history after a crash, or when it was taken out of memory, so what it does follows from its input and
 //! its [`Context`] alone. An **activity** does the work that has effects. It runs at least once.
 //!
+//! An **entity** is a piece of state with a name and a key, whose operations run one at a time ([`macro@entity`]).
+//!
 //! Everything that an orchestrator waits for begins when it is made, not when it is awaited: two calls that are made before
 //! the first `await` run at the same time. [`join_all`], [`try_join`] and [`race`] wait for several.
 //! What is dropped before it is ready is cancelled: a waiter for an event gives up its place, and the outcome of a call is
@@ -39,6 +41,7 @@ mod activity;
 #[doc(hidden)]
 pub mod bindings;
 mod component;
+mod entity;
 mod error;
 mod logging;
 mod orchestration;
@@ -50,18 +53,21 @@ mod timestamp;
 #[cfg(feature = "tracing")]
 mod tracing;
 
-pub use durawasm_guest_macros::{activity, orchestrator};
+pub use durawasm_guest_macros::{activity, entity, orchestrator};
 #[cfg(feature = "schema")]
 pub use schemars;
 pub use {log, rand, serde_json, uuid};
 
 pub use crate::activity::ActivityContext;
 pub use crate::component::{Activity, InputFor, Orchestrator, Returned};
+pub use crate::entity::{
+    DynamicCalls, DynamicSignals, Entity, EntityContext, EntityId, EntityRef, Sent, Start, TestEntity,
+};
 pub use crate::error::{Error, Failure, Result, ResultExt};
 pub use crate::orchestration::{
-    Call, Child, Context, EventWait, JoinAll, JoinTuple, Next, OneOf2, OneOf3, OneOf4, Parent, RaceAll, RaceTuple,
-    Random, Retry, Retrying, TimedOut, Timeout, Timer, TryJoinAll, TryJoinTuple, join, join_all, race, race_all,
-    try_join, try_join_all,
+    Call, Child, Context, EntityCall, EventWait, JoinAll, JoinTuple, Lock, Locked, Next, OneOf2, OneOf3, OneOf4,
+    Parent, RaceAll, RaceTuple, Random, Retry, Retrying, TimedOut, Timeout, Timer, TryJoinAll, TryJoinTuple, join,
+    join_all, race, race_all, try_join, try_join_all,
 };
 pub use crate::timestamp::{InvalidTimestamp, Timestamp};
 
@@ -70,9 +76,10 @@ pub use crate::timestamp::{InvalidTimestamp, Timestamp};
 pub mod __private {
     pub use crate::bindings;
     pub use crate::component::{
-        Offer, Offered, answer_query, describe, names_are_unique, query_names, resume_orchestrator, run_activity,
-        start_orchestrator,
+        Offer, Offered, answer_query, describe, migrate_state, names_are_unique, query_names, resume_orchestrator,
+        run_activity, run_entity, start_orchestrator,
     };
+    pub use crate::entity::{Caller, Named, Operation, Signaller, State};
 }
 
 /// The guide's example is compiled with the documentation's.

@@ -9,4 +9,4 @@ pub use crate::orchestration::{
     Context, Next, OneOf2, OneOf3, OneOf4, Retry, TimedOut, join, join_all, race, race_all, try_join, try_join_all,
 };
 pub use crate::timestamp::Timestamp;
-pub use crate::{ActivityContext, activity, bail, ensure, failure, orchestrator};
+pub use crate::{ActivityContext, EntityContext, EntityId, activity, bail, ensure, entity, failure, orchestrator};

@@ -1,5 +1,6 @@
 //! What an episode decides: actions for the scheduler.
 
+use super::entity::EntityMessage;
 use super::guest::LogLine;
 use super::history::{RecordedKind, Time};
 use crate::abi::{Failures, NextVersion, Tag};
@@ -67,6 +68,8 @@ pub enum Decision {
         /// Its payload.
         payload: Option<String>,
     },
+    /// A message to an entity.
+    Entity(EntityMessage),
     /// End the execution.
     Complete(Box<Completion>),
 }
@@ -79,6 +82,7 @@ impl Decision {
             Self::Child { .. } => Some(RecordedKind::Child),
             Self::Timer { .. } => Some(RecordedKind::Timer),
             Self::SendEvent { .. } => Some(RecordedKind::SentEvent),
+            Self::Entity(message) => Some(message.kind()),
             Self::Complete(_) => None,
         }
     }
@@ -87,6 +91,7 @@ impl Decision {
     pub fn name(&self) -> &str {
         match self {
             Self::Activity { name, .. } | Self::Child { name, .. } | Self::SendEvent { name, .. } => name,
+            Self::Entity(message) => &message.name,
             Self::Timer { .. } | Self::Complete(_) => "",
         }
     }

@@ -1,5 +1,7 @@
 //! Between the wire and a session's own types: events in, answers out. Payloads are moved, not copied.
 
+mod entities;
+
 use std::collections::HashMap;
 
 use durawasm_proto::durabletask as wire;
@@ -33,10 +35,13 @@ fn kind(event: EventType) -> EventKind {
         EventType::SubOrchestrationInstanceCreated(event) => recorded(RecordedKind::Child, event.name),
         EventType::TimerCreated(_) => recorded(RecordedKind::Timer, String::new()),
         EventType::EventSent(event) => recorded(RecordedKind::SentEvent, event.name),
-        EventType::EntityOperationSignaled(_)
-        | EventType::EntityOperationCalled(_)
-        | EventType::EntityLockRequested(_)
-        | EventType::EntityUnlockSent(_) => recorded(RecordedKind::EntityMessage, String::new()),
+        EventType::EntityOperationSignaled(event) => entities::signalled(event),
+        EventType::EntityOperationCalled(event) => entities::called(event),
+        EventType::EntityLockRequested(event) => entities::lock_requested(event),
+        EventType::EntityUnlockSent(event) => entities::unlock_sent(event),
+        EventType::EntityOperationCompleted(event) => entities::completed(event),
+        EventType::EntityOperationFailed(event) => entities::failed(event),
+        EventType::EntityLockGranted(event) => entities::granted(event),
         EventType::TaskCompleted(event) => resolved(RecordedKind::Activity, event.task_scheduled_id, Ok(event.result)),
         EventType::TaskFailed(event) => {
             resolved(RecordedKind::Activity, event.task_scheduled_id, Err(failures(event.failure_details)))
@@ -52,15 +57,12 @@ fn kind(event: EventType) -> EventKind {
         EventType::OrchestratorCompleted(_)
         | EventType::GenericEvent(_)
         | EventType::HistoryState(_)
-        | EventType::ContinueAsNew(_)
-        | EventType::EntityOperationCompleted(_)
-        | EventType::EntityOperationFailed(_)
-        | EventType::EntityLockGranted(_) => EventKind::Skipped,
+        | EventType::ContinueAsNew(_) => EventKind::Skipped,
     }
 }
 
 fn recorded(kind: RecordedKind, name: String) -> EventKind {
-    EventKind::Recorded(Recorded { kind, name })
+    EventKind::Recorded(Recorded::new(kind, name))
 }
 
 fn resolved(of: RecordedKind, action: i32, outcome: Outcome) -> EventKind {
@@ -195,13 +197,14 @@ pub fn response(
     calls: Option<wire::TraceContext>,
     default_version: impl Fn() -> Option<String>,
 ) -> wire::OrchestratorResponse {
+    let instance_id = &answered.instance_id;
     wire::OrchestratorResponse {
-        instance_id: answered.instance_id,
         actions: turn
             .actions
             .into_iter()
-            .map(|action| self::action(action, calls.as_ref(), &default_version))
+            .map(|action| self::action(action, instance_id, calls.as_ref(), &default_version))
             .collect(),
+        instance_id: answered.instance_id,
         custom_status: turn.custom_status,
         completion_token: answered.completion_token,
         orchestration_trace_context: answered.trace,
@@ -211,6 +214,7 @@ pub fn response(
 
 fn action(
     action: Action,
+    instance_id: &str,
     calls: Option<&wire::TraceContext>,
     default_version: &impl Fn() -> Option<String>,
 ) -> wire::OrchestratorAction {
@@ -244,6 +248,7 @@ fn action(
                 data: payload,
             })
         }
+        Decision::Entity(message) => OrchestratorActionType::SendEntityMessage(entities::action(message, instance_id)),
         Decision::Complete(completion) => {
             OrchestratorActionType::CompleteOrchestration(self::completion(*completion, default_version))
         }

@@ -81,6 +81,15 @@ pub enum EventKind {
         /// How it ended.
         outcome: Outcome,
     },
+    /// An entity answered a call, or all entities of a critical section are locked.
+    Answered {
+        /// What kind of action it was: a call or a lock.
+        of: RecordedKind,
+        /// The request that the action carried.
+        request: String,
+        /// How it ended.
+        outcome: Outcome,
+    },
     /// An external event arrived.
     EventRaised {
         /// Its name, as the sender wrote it.
@@ -131,13 +140,22 @@ pub struct ParentInstance {
     pub version: Option<String>,
 }
 
-/// An action as the history recorded it: only what matching looks at.
+/// An action as the history recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// Which kind of action.
     pub kind: RecordedKind,
-    /// The name of the activity, child or event; empty for timers.
+    /// The name of the activity, child, event or entity; empty for timers.
     pub name: String,
+    /// For messages to entities that are answered: the id that the answer carries. Matching does not look at it, since hosts make it up.
+    pub request: Option<String>,
+}
+
+impl Recorded {
+    /// An action of this kind and name.
+    pub fn new(kind: RecordedKind, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into(), request: None }
+    }
 }
 
 /// The kinds of actions that leave an event in the history.
@@ -151,11 +169,22 @@ pub enum RecordedKind {
     Timer,
     /// An event sent to another instance.
     SentEvent,
-    /// A message to an entity.
-    EntityMessage,
+    /// The call of an entity.
+    EntityCall,
+    /// A signal to an entity.
+    EntitySignal,
+    /// The begin of a critical section.
+    EntityLock,
+    /// The release of one entity of a critical section.
+    EntityUnlock,
 }
 
 impl RecordedKind {
+    /// Whether something happens later that answers such an action.
+    pub fn is_answered(self) -> bool {
+        !matches!(self, Self::SentEvent | Self::EntitySignal | Self::EntityUnlock)
+    }
+
     /// For people: "activity `x`".
     pub fn describe(self, name: &str) -> String {
         match self {
@@ -163,7 +192,10 @@ impl RecordedKind {
             Self::Child => format!("the start of child orchestration `{name}`"),
             Self::Timer => "a timer".to_owned(),
             Self::SentEvent => format!("the sending of event `{name}`"),
-            Self::EntityMessage => "a message to an entity".to_owned(),
+            Self::EntityCall => format!("the call of entity operation `{name}`"),
+            Self::EntitySignal => format!("the signal of entity operation `{name}`"),
+            Self::EntityLock => format!("the locking of {name}"),
+            Self::EntityUnlock => format!("the unlocking of {name}"),
         }
     }
 }

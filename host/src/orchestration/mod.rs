@@ -7,6 +7,7 @@
 mod action;
 pub(crate) mod convert;
 mod divergence;
+mod entity;
 mod external;
 mod failure;
 mod guest;
@@ -22,6 +23,7 @@ pub(crate) mod warmth;
 
 pub use action::{Action, Completion, Decision, Status, Turn};
 pub use convert::{Answered, history_event, response};
+pub use entity::{EntityContent, EntityMessage};
 pub use guest::{Guest, GuestFault, LogLevel, LogLine, Question};
 pub use history::{EventKind, ExecutionStarted, HistoryEvent, ParentInstance, Recorded, RecordedKind, Time};
 pub use park::{Park, ParkReason};

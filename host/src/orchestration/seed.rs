@@ -58,6 +58,20 @@ impl Streams {
         let (a, b) = (rng.next_u32() | 1, rng.next_u32());
         format!("{parent}:{:08x}", action.cast_unsigned().wrapping_mul(a).wrapping_add(b))
     }
+
+    /// What names the message that this action of an instance sends to an entity: a UUID, since other SDKs read it as one. Its bits are
+    /// SHA-256 of the key, the instance id and the action; the instance's own id is in it since a fork has its origin's key. An answer is
+    /// matched by the id that the history holds, not by this one.
+    pub(crate) fn request_id(&self, instance_id: &str, action: i32) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.key);
+        hash.update(instance_id.as_bytes());
+        hash.update(action.to_le_bytes());
+        let digest: [u8; 32] = hash.finalize().into();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +100,17 @@ mod tests {
         let streams = Streams::new("parent", TIME);
         let ids: std::collections::HashSet<_> = (1..=20_000).map(|action| streams.child_id("parent", action)).collect();
         assert_eq!(ids.len(), 20_000);
+    }
+
+    #[test]
+    fn requests_of_one_execution_never_share_an_id() {
+        let streams = Streams::new("parent", TIME);
+        let ids: std::collections::HashSet<_> =
+            (1..=20_000).map(|action| streams.request_id("parent", action)).collect();
+        assert_eq!(ids.len(), 20_000);
+        assert!(ids.iter().all(|id| uuid::Uuid::parse_str(id).is_ok()));
+        assert_eq!(streams.request_id("parent", 7), Streams::new("parent", TIME).request_id("parent", 7));
+        assert_ne!(streams.request_id("parent", 7), streams.request_id("fork", 7));
     }
 
     #[test]

@@ -11,13 +11,14 @@
 mod checks;
 mod commands;
 mod delivery;
+mod entities;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use durawasm_proto::tag;
 
-use super::action::{Completion, Decision, Status, Turn};
+use super::action::{Action, Completion, Decision, Status, Turn};
 use super::external::ExternalEvents;
 use super::guest::{Guest, GuestFault, Question};
 use super::history::{EventKind, ExecutionStarted, HistoryEvent, Time};
@@ -27,6 +28,7 @@ use super::seed::Streams;
 use crate::abi::orchestrator::{Context, Parent};
 use crate::abi::{Failure, Outcome, Resolution};
 use checks::Matching;
+use entities::Entities;
 
 /// What a session must know of the component that it runs.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +78,7 @@ pub struct Session<G> {
     limits: Limits,
     ledger: Ledger,
     external: ExternalEvents,
+    entities: Entities,
     /// The time of the current episode.
     now: Time,
     first_episode: Option<Time>,
@@ -125,6 +128,7 @@ impl<G: Guest> Session<G> {
             limits,
             ledger: Ledger::default(),
             external: ExternalEvents::default(),
+            entities: Entities::default(),
             now: Time::default(),
             first_episode: None,
             streams: None,
@@ -237,6 +241,7 @@ impl<G: Guest> Session<G> {
                     *instance_id = streams.child_id(&self.instance_id, action.id);
                 }
             }
+            self.entities.name_requests(&mut actions, streams, &self.instance_id);
         }
         if let Some(Ended { keep_events: true }) = self.ended
             && let Some(Decision::Complete(completion)) = actions.last_mut().map(|action| &mut action.decision)
@@ -267,10 +272,12 @@ impl<G: Guest> Session<G> {
                 self.flush()?;
                 self.confirm(position, event.id, &recorded)?;
             }
-            EventKind::Resolved { .. } | EventKind::EventRaised { .. } => match &mut self.held {
-                Some(held) if self.ended.is_none() => held.push(event),
-                _ => self.deliver(event)?,
-            },
+            EventKind::Resolved { .. } | EventKind::Answered { .. } | EventKind::EventRaised { .. } => {
+                match &mut self.held {
+                    Some(held) if self.ended.is_none() => held.push(event),
+                    _ => self.deliver(event)?,
+                }
+            }
             EventKind::Suspended => {
                 // What came before may have ended the execution: then nothing is held.
                 self.flush()?;

@@ -14,6 +14,7 @@ use lru::LruCache;
 use super::guest::Guest;
 use super::history::{EventKind, HistoryEvent};
 use super::session::Session;
+use crate::abi::Outcome;
 
 /// A session that has answered, and what it has answered.
 #[derive(Debug)]
@@ -86,14 +87,11 @@ fn hash_kind(kind: &EventKind, hasher: &mut impl std::hash::Hasher) {
         }
         EventKind::Resolved { of, action, outcome } => {
             (of, action).hash(hasher);
-            match outcome {
-                Ok(output) => output.hash(hasher),
-                Err(failures) => {
-                    for failure in failures {
-                        (&failure.error_type, &failure.message, failure.retriable, &failure.properties).hash(hasher);
-                    }
-                }
-            }
+            hash_outcome(outcome, hasher);
+        }
+        EventKind::Answered { of, request, outcome } => {
+            (of, request).hash(hasher);
+            hash_outcome(outcome, hasher);
         }
         EventKind::EventRaised { name, input } => (name, input).hash(hasher),
         EventKind::Terminated { output } => output.hash(hasher),
@@ -104,6 +102,17 @@ fn hash_kind(kind: &EventKind, hasher: &mut impl std::hash::Hasher) {
         | EventKind::Completed
         | EventKind::Rewound
         | EventKind::Skipped => {}
+    }
+}
+
+fn hash_outcome(outcome: &Outcome, hasher: &mut impl std::hash::Hasher) {
+    match outcome {
+        Ok(output) => output.hash(hasher),
+        Err(failures) => {
+            for failure in failures {
+                (&failure.error_type, &failure.message, failure.retriable, &failure.properties).hash(hasher);
+            }
+        }
     }
 }
 

@@ -44,6 +44,9 @@ impl Journal {
         for kind in kinds {
             match &kind {
                 EventKind::Resolved { action, .. } => self.open.retain(|(id, _, _)| id != action),
+                EventKind::Answered { request: answered, .. } => {
+                    self.open.retain(|(_, _, decision)| request(decision).as_ref() != Some(answered));
+                }
                 EventKind::Suspended => self.suspended = true,
                 EventKind::Resumed => self.suspended = false,
                 _ => {}
@@ -58,10 +61,11 @@ impl Journal {
         self.past.extend(new);
         for action in &turn.actions {
             let Some(kind) = action.decision.kind() else { continue };
-            let recorded = Recorded { kind, name: action.decision.name().to_owned() };
+            let recorded =
+                Recorded { request: request(&action.decision), ..Recorded::new(kind, action.decision.name()) };
             let event = self.event(action.id, EventKind::Recorded(recorded));
             self.past.push(event);
-            if kind != RecordedKind::SentEvent {
+            if kind.is_answered() {
                 self.open.push((action.id, kind, action.decision.clone()));
             }
         }
@@ -78,7 +82,7 @@ impl Journal {
         let activities: Vec<i32> = self.past.iter().filter_map(|e| failed(e, RecordedKind::Activity)).collect();
         let children: Vec<i32> = self.past.iter().filter_map(|e| failed(e, RecordedKind::Child)).collect();
         for event in &self.past {
-            if let EventKind::Recorded(Recorded { kind: RecordedKind::Child, name }) = &event.kind
+            if let EventKind::Recorded(Recorded { kind: RecordedKind::Child, name, .. }) = &event.kind
                 && children.contains(&event.id)
             {
                 let decision = Decision::Child {
@@ -99,6 +103,22 @@ impl Journal {
         });
         let rewound = self.event(-1, EventKind::Rewound);
         self.past.push(rewound);
+    }
+}
+
+/// The id by which an entity answers.
+pub fn request(decision: &Decision) -> Option<String> {
+    match decision {
+        Decision::Entity(message) => Some(message.request.clone()),
+        _ => None,
+    }
+}
+
+/// What happens when an action has its result.
+fn happens(kind: RecordedKind, action: i32, decision: &Decision, outcome: Outcome) -> EventKind {
+    match request(decision) {
+        Some(request) => EventKind::Answered { of: kind, request, outcome },
+        None => resolved(kind, action, outcome),
     }
 }
 
@@ -176,7 +196,11 @@ pub fn go_on<G: Guest>(
             // The choices are used up: all that is open happens, then one event of each name.
             None if journal.suspended => vec![EventKind::Resumed],
             None if journal.open.is_empty() => return (journal, episodes),
-            None => journal.open.iter().map(|(id, kind, decision)| resolved(*kind, *id, outcome(decision))).collect(),
+            None => journal
+                .open
+                .iter()
+                .map(|(id, kind, decision)| happens(*kind, *id, decision, outcome(decision)))
+                .collect(),
         };
         new = journal.episode(kinds);
     }
@@ -198,10 +222,10 @@ fn choose(
             kinds.push(raised(name, &format!("\"{}-{which}\"", kinds.len())));
         } else {
             let (id, kind, decision) = open.remove(usize::from(*which) % open.len());
-            kinds.push(resolved(kind, id, outcome(&decision)));
+            kinds.push(happens(kind, id, &decision, outcome(&decision)));
             if what % 7 == 1 {
                 // Schedulers may deliver a result twice.
-                kinds.push(resolved(kind, id, outcome(&decision)));
+                kinds.push(happens(kind, id, &decision, outcome(&decision)));
             }
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use durawasm_host::abi::orchestrator::Context;
-use durawasm_host::abi::{ActivityCall, ChildCall, Command, OpId, Request, Resolution, RetryPolicy, Timestamp};
+use durawasm_host::abi::{
+    ActivityCall, ChildCall, Command, EntityId, EntityOperation, OpId, Request, Resolution, RetryPolicy, Timestamp,
+};
 use durawasm_host::abi::{NextGeneration, NextVersion};
 use durawasm_host::orchestration::{Guest, GuestFault, Streams, Time};
 
@@ -16,6 +18,8 @@ pub enum Wait {
     Child { retry: Option<RetryPolicy> },
     Timer,
     Event(String),
+    Entity(String),
+    Lock(Vec<String>),
 }
 
 /// What to do. Nodes are numbered; a node may be issued more than once.
@@ -23,6 +27,8 @@ pub enum Wait {
 pub enum Effect {
     Issue(usize),
     Cancel(usize),
+    Unlock,
+    Signal(String),
     Status(u32),
     Send,
     Complete,
@@ -55,12 +61,21 @@ pub struct Reactor {
     /// The node of each open op, and the latest op of each node.
     open: HashMap<OpId, usize>,
     latest: HashMap<usize, OpId>,
+    /// The critical section that was asked for last, if it is not over.
+    section: Option<Section>,
     ended: bool,
+}
+
+#[derive(Debug)]
+struct Section {
+    op: OpId,
+    names: Vec<String>,
+    granted: bool,
 }
 
 impl Reactor {
     pub fn new(plan: Plan) -> Self {
-        Self { plan, last: 0, open: HashMap::new(), latest: HashMap::new(), ended: false }
+        Self { plan, last: 0, open: HashMap::new(), latest: HashMap::new(), section: None, ended: false }
     }
 
     fn act(&mut self, effects: &[Effect], now: Timestamp, out: &mut Vec<Command>) {
@@ -74,7 +89,21 @@ impl Reactor {
                     if let Some(op) = self.latest.remove(node)
                         && self.open.remove(&op).is_some()
                     {
+                        self.section.take_if(|section| section.op == op);
                         out.push(Command::Cancel(op));
+                    }
+                }
+                // The rules of critical sections are kept, as SDKs see to it.
+                Effect::Unlock => {
+                    if self.section.as_ref().is_some_and(|section| section.granted)
+                        && let Some(section) = self.section.take()
+                    {
+                        out.push(Command::Unlock(section.op));
+                    }
+                }
+                Effect::Signal(name) => {
+                    if !self.locked().is_some_and(|names| names.contains(name)) {
+                        out.push(Command::SignalEntity(operation(name)));
                     }
                 }
                 Effect::Status(status) => out.push(Command::CustomStatus(Some(status.to_string()))),
@@ -93,6 +122,11 @@ impl Reactor {
         }
     }
 
+    /// What is locked now.
+    fn locked(&self) -> Option<&[String]> {
+        self.section.as_ref().filter(|section| section.granted).map(|section| section.names.as_slice())
+    }
+
     fn end(&mut self, command: Command, out: &mut Vec<Command>) {
         self.ended = true;
         out.push(command);
@@ -100,7 +134,12 @@ impl Reactor {
 
     fn issue(&mut self, node: usize, now: Timestamp, out: &mut Vec<Command>) {
         let number = node % self.plan.nodes.len();
-        if self.last >= MAX_OPS {
+        let forbidden = match &self.plan.nodes[number].wait {
+            Wait::Entity(name) => self.locked().is_some_and(|names| !names.contains(name)),
+            Wait::Lock(_) => self.section.is_some(),
+            _ => false,
+        };
+        if self.last >= MAX_OPS || forbidden {
             return;
         }
         self.last += 1;
@@ -122,11 +161,24 @@ impl Reactor {
             }),
             Wait::Timer => Request::Timer(Timestamp { seconds: now.seconds + 60, nanos: now.nanos }),
             Wait::Event(name) => Request::WaitEvent(name.clone()),
+            Wait::Entity(name) => Request::CallEntity(operation(name)),
+            Wait::Lock(names) => {
+                self.section = Some(Section { op: self.last, names: names.clone(), granted: false });
+                Request::Lock(names.iter().map(|name| entity(name)).collect())
+            }
         };
         self.open.insert(self.last, number);
         self.latest.insert(node, self.last);
         out.push(Command::Issue((self.last, request)));
     }
+}
+
+pub fn entity(name: &str) -> EntityId {
+    EntityId { name: name.to_owned(), key: "1".to_owned() }
+}
+
+fn operation(name: &str) -> EntityOperation {
+    EntityOperation { entity: entity(name), operation: "touch".to_owned(), input: None, scheduled: None }
 }
 
 impl Guest for Reactor {
@@ -141,6 +193,9 @@ impl Guest for Reactor {
         let mut out = Vec::new();
         for resolution in resolutions {
             if let Some(node) = self.open.remove(&resolution.op) {
+                if let Some(section) = self.section.as_mut().filter(|section| section.op == resolution.op) {
+                    section.granted = true;
+                }
                 let then = self.plan.nodes[node].then.clone();
                 self.act(&then, resolution.now, &mut out);
             }

@@ -84,6 +84,10 @@ impl Context {
         Self(instance)
     }
 
+    pub(crate) fn instance(&self) -> &Rc<Instance> {
+        &self.0
+    }
+
     /// The orchestrator's name.
     pub fn name(&self) -> &str {
         &self.0.name

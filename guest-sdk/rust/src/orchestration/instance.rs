@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 use std::task::{Poll, Waker};
 
 use super::context::Parent;
+use super::entities::Locks;
 use super::query::Queries;
 use super::random::Streams;
 use crate::Result;
 use crate::bindings::exports::durawasm::workflow::orchestrator::{Command, Context, OpId, Outcome, Request};
 use crate::timestamp::Timestamp;
 
-pub(crate) struct Instance {
+/// Named in hidden signatures only.
+#[doc(hidden)]
+pub struct Instance {
     pub(crate) name: String,
     pub(crate) id: String,
     pub(crate) version: Option<String>,
@@ -21,6 +24,7 @@ pub(crate) struct Instance {
     pub(crate) now: Cell<Timestamp>,
     pub(crate) random: RefCell<Streams>,
     pub(crate) queries: Queries,
+    pub(crate) locks: Locks,
     waits: RefCell<BTreeMap<OpId, Wait>>,
     outbox: RefCell<Outbox>,
     next_op: Cell<OpId>,
@@ -57,6 +61,7 @@ impl Instance {
             now: Cell::new(Timestamp::from_wit(context.now)),
             random: RefCell::new(Streams::new(context.seed)),
             queries: Queries::default(),
+            locks: Locks::default(),
             waits: RefCell::default(),
             outbox: RefCell::default(),
             next_op: Cell::new(1),
@@ -123,6 +128,7 @@ impl Instance {
     pub(crate) fn resolve(&self, op: OpId, outcome: Outcome) -> bool {
         let mut waits = self.waits.borrow_mut();
         let Some(wait @ Wait::Pending(_)) = waits.get_mut(&op) else { return false };
+        self.locks.granted(op);
         let before = std::mem::replace(wait, Wait::Resolved(outcome));
         // The waker runs user code of other crates at most through its clone and wake, yet no borrow is held.
         drop(waits);
@@ -154,8 +160,12 @@ impl Instance {
     /// Nobody waits for the op any more. The host needs to know only if its outcome is still to come.
     pub(crate) fn abandon(&self, op: OpId) {
         let before = self.waits.borrow_mut().remove(&op);
-        if let Some(Wait::Pending(_)) = before {
-            self.send_or_refuse(Command::Cancel(op));
+        let is_lock = self.locks.forget(op);
+        match before {
+            Some(Wait::Pending(_)) => self.send_or_refuse(Command::Cancel(op)),
+            // Locked, and nobody has taken the guard.
+            Some(Wait::Resolved(_)) if is_lock => self.send_or_refuse(Command::Unlock(op)),
+            _ => {}
         }
     }
 }

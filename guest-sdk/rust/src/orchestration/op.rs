@@ -37,6 +37,14 @@ impl Op {
         }
     }
 
+    /// Its number; none if it was refused or has ended.
+    pub(crate) fn id(&self) -> Option<OpId> {
+        match self.state {
+            State::Waiting(op, _) => Some(op),
+            State::Refused(_) | State::Ended => None,
+        }
+    }
+
     pub(crate) fn instance(&self) -> &Rc<Instance> {
         &self.instance
     }

@@ -17,7 +17,7 @@ use super::super::guest::{Guest, GuestFault};
 use super::super::history::{EventKind, HistoryEvent, Recorded, RecordedKind};
 use super::super::ledger::Mismatch;
 use super::super::park::{Park, ParkReason};
-use super::{Session, Stop, commands};
+use super::{Session, Stop};
 
 /// How recorded actions are matched with emitted ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +79,8 @@ impl<G: Guest> Session<G> {
     }
 
     pub(super) fn confirm(&mut self, position: u64, id: i32, recorded: &Recorded) -> Result<(), Stop> {
-        if recorded.kind == RecordedKind::EntityMessage {
-            return Err(commands::no_entities().into());
-        }
         self.leave_gaps(position);
+        self.entities.confirm(id, recorded);
         let confirmed = match self.matching {
             Matching::Gaps(_) => self.ledger.confirm_with_gaps(id, recorded),
             Matching::Refill { .. } | Matching::Strict => {

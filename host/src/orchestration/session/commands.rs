@@ -42,7 +42,8 @@ impl<G: Guest> Session<G> {
                         Park::contract(format!("the guest cancelled op {op}, which it has never issued")).into()
                     );
                 }
-                if !self.external.cancel(op) {
+                // A lock that was asked for comes all the same, and is released then.
+                if !self.external.cancel(op) && !self.cancel_lock(op) {
                     self.ledger.close(op);
                 }
             }
@@ -66,6 +67,7 @@ impl<G: Guest> Session<G> {
                     }
                     other => other,
                 };
+                self.release_all();
                 self.ended = Some(Ended { keep_events: next.keep_events });
                 self.ledger.emit(Decision::Complete(Box::new(Completion {
                     next_version: Some(version),
@@ -84,7 +86,8 @@ impl<G: Guest> Session<G> {
                 }
                 self.complete(Completion { failures, ..Completion::new(Status::Failed, None) });
             }
-            Command::SignalEntity(_) | Command::Unlock(_) => return Err(no_entities().into()),
+            Command::SignalEntity(signal) => self.signal_entity(signal)?,
+            Command::Unlock(op) => self.unlock(op)?,
         }
         Ok(())
     }
@@ -114,7 +117,8 @@ impl<G: Guest> Session<G> {
                 self.external.wait(op, &name);
                 return Ok(());
             }
-            Request::CallEntity(_) | Request::Lock(_) => return Err(no_entities().into()),
+            Request::CallEntity(call) => (self.call_entity(call)?, None),
+            Request::Lock(entities) => (self.lock_entities(op, &entities)?, None),
         };
         let retry = policy.map(|policy| Retry::new(policy, decision.clone(), self.now));
         self.ledger.emit_for(op, decision, retry);
@@ -122,11 +126,15 @@ impl<G: Guest> Session<G> {
     }
 
     pub(super) fn complete(&mut self, completion: Completion) {
+        // The scheduler may end what is terminated without asking, and releases its locks itself.
+        if completion.status != Status::Terminated {
+            self.release_all();
+        }
         self.ended = Some(Ended { keep_events: false });
         self.ledger.emit(Decision::Complete(Box::new(completion)));
     }
 
-    fn check_payload(&self, what: &str, name: &str, payload: Option<&str>) -> Result<(), Park> {
+    pub(super) fn check_payload(&self, what: &str, name: &str, payload: Option<&str>) -> Result<(), Park> {
         let size = payload.map_or(0, str::len);
         if size <= self.limits.payload {
             return Ok(());
@@ -138,12 +146,4 @@ impl<G: Guest> Session<G> {
             "pass a reference to large data instead of the data, or raise the host's payload limit",
         ))
     }
-}
-
-pub(super) fn no_entities() -> Park {
-    Park::new(
-        ParkReason::Unsupported,
-        "the orchestrator uses entities, which this host does not support yet",
-        "run it on a host that supports entities",
-    )
 }

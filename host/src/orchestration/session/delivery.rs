@@ -12,6 +12,7 @@ impl<G: Guest> Session<G> {
     pub(super) fn deliver(&mut self, event: HistoryEvent) -> Result<(), Stop> {
         match event.kind {
             EventKind::Resolved { of, action, outcome } => self.resolved(of, action, outcome),
+            EventKind::Answered { of, request, outcome } => self.answered(of, &request, outcome),
             EventKind::EventRaised { name, input } => {
                 self.flush()?;
                 let raised = Raised { name, input };
@@ -27,7 +28,7 @@ impl<G: Guest> Session<G> {
         }
     }
 
-    fn resolved(&mut self, of: RecordedKind, action: i32, outcome: Outcome) -> Result<(), Stop> {
+    pub(super) fn resolved(&mut self, of: RecordedKind, action: i32, outcome: Outcome) -> Result<(), Stop> {
         // A result that comes twice, or for what was cancelled, or for what nobody called.
         let Some(awaited) = self.ledger.awaited(action, of) else { return Ok(()) };
         let op = awaited.op;

@@ -1,0 +1,216 @@
+//! Entities: calls, signals, and critical sections with their rules.
+//!
+//! A section begins when its lock is granted and ends when it is released, by the guest or with the execution. While it lasts, only its
+//! entities may be called (another one could wait for this orchestration in turn), none of them may be signalled (the signal would be
+//! stuck behind the lock), and no other section may be asked for (two orchestrations could then wait for each other). Code that breaks
+//! a rule fails as if it had panicked.
+//!
+//! Answers name the request that they answer. Which request belongs to which action is learnt from the history, or, of actions that
+//! are new, from what the turn sends.
+
+use std::collections::HashMap;
+
+use super::super::action::Decision;
+use super::super::entity::{self, EntityContent, EntityMessage};
+use super::super::guest::{Guest, GuestFault};
+use super::super::history::{Recorded, RecordedKind};
+use super::super::seed::Streams;
+use super::{Action, Session, Stop};
+use crate::abi::{EntityId, EntityOperation, Failure, OpId, Outcome};
+
+#[derive(Debug, Default)]
+pub(super) struct Entities {
+    /// The actions that wait for an answer, by their requests.
+    requests: HashMap<String, i32>,
+    sections: Vec<Section>,
+}
+
+/// A critical section that was asked for and is not over.
+#[derive(Debug)]
+struct Section {
+    op: OpId,
+    entities: Vec<String>,
+    /// The request that was granted; none while it is waited for.
+    granted: Option<String>,
+    /// False: the guest has cancelled it, and it is released as soon as it is granted.
+    wanted: bool,
+}
+
+impl Entities {
+    /// The history, or a turn, says by which id an action will be answered.
+    pub(super) fn expect(&mut self, action: i32, request: &str) {
+        self.requests.insert(request.to_owned(), action);
+    }
+
+    /// The recorded action carries the id by which it will be answered.
+    pub(super) fn confirm(&mut self, action: i32, recorded: &Recorded) {
+        if let (true, Some(request)) = (recorded.kind.is_answered(), &recorded.request) {
+            self.expect(action, request);
+        }
+    }
+
+    /// Gives the messages of a turn their ids.
+    pub(super) fn name_requests(&mut self, actions: &mut [Action], streams: &Streams, instance_id: &str) {
+        for action in actions {
+            let Decision::Entity(message) = &mut action.decision else { continue };
+            message.request = streams.request_id(instance_id, action.id);
+            if message.kind().is_answered() {
+                self.expect(action.id, &message.request);
+            }
+        }
+    }
+
+    fn section(&mut self, op: OpId) -> Option<&mut Section> {
+        self.sections.iter_mut().find(|section| section.op == op)
+    }
+
+    /// The section that the orchestrator is in.
+    fn current(&self) -> Option<&Section> {
+        self.sections.iter().find(|section| section.wanted && section.granted.is_some())
+    }
+}
+
+impl<G: Guest> Session<G> {
+    pub(super) fn signal_entity(&mut self, signal: EntityOperation) -> Result<(), Stop> {
+        let entity = self.entity_id(&signal.entity)?;
+        self.check_payload("the input of entity operation", &signal.operation, signal.input.as_deref())?;
+        if self.entities.current().is_some_and(|section| section.entities.contains(&entity)) {
+            return Err(self.breach(
+                "EntityLocked",
+                format!(
+                    "the orchestrator signalled the entity `{entity}`, which it has locked: the signal would wait for the lock's end. \
+                     Call the operation and wait for it, or signal behind the critical section"
+                ),
+            ));
+        }
+        let (operation, input) = (signal.operation, signal.input);
+        let scheduled = signal.scheduled.map(Into::into);
+        self.send(EntityContent::Signal { entity, operation, input, scheduled });
+        Ok(())
+    }
+
+    pub(super) fn call_entity(&mut self, call: EntityOperation) -> Result<Decision, Stop> {
+        let entity = self.entity_id(&call.entity)?;
+        self.check_payload("the input of entity operation", &call.operation, call.input.as_deref())?;
+        if let Some(section) = self.entities.current()
+            && !section.entities.contains(&entity)
+        {
+            let locked = section.entities.join(", ");
+            return Err(self.breach(
+                "EntityNotLocked",
+                format!(
+                    "the orchestrator called the entity `{entity}` from a critical section that has locked {locked}: only these may be \
+                     called there. Lock it together with the others, or call it outside the critical section"
+                ),
+            ));
+        }
+        let content = EntityContent::Call { entity, operation: call.operation, input: call.input };
+        Ok(Decision::Entity(EntityMessage::new(content)))
+    }
+
+    pub(super) fn lock_entities(&mut self, op: OpId, entities: &[EntityId]) -> Result<Decision, Stop> {
+        if let Some(section) = self.entities.sections.iter().find(|section| section.wanted) {
+            let (state, locked) =
+                (if section.granted.is_some() { "has locked" } else { "waits for" }, section.entities.join(", "));
+            return Err(self.breach(
+                "NestedLock",
+                format!(
+                    "the orchestrator asked for a critical section while it {state} {locked}: sections cannot be nested, since two \
+                     orchestrations could wait for each other for ever. Lock all entities at once"
+                ),
+            ));
+        }
+        if entities.is_empty() {
+            return Err(
+                self.breach("InvalidLock", "the orchestrator asked for a critical section of no entities".into())
+            );
+        }
+        // Sorted, so that everybody locks in the same order.
+        let mut ids = entities.iter().map(|id| self.entity_id(id)).collect::<Result<Vec<_>, _>>()?;
+        ids.sort_unstable();
+        ids.dedup();
+        self.entities.sections.push(Section { op, entities: ids.clone(), granted: None, wanted: true });
+        Ok(Decision::Entity(EntityMessage::new(EntityContent::Lock { entities: ids })))
+    }
+
+    pub(super) fn unlock(&mut self, op: OpId) -> Result<(), Stop> {
+        if self.entities.section(op).is_none_or(|section| section.granted.is_none()) {
+            return Err(self.breach(
+                "NotLocked",
+                format!("the orchestrator released the lock of op {op}, which it does not hold"),
+            ));
+        }
+        self.release(op);
+        Ok(())
+    }
+
+    /// The guest does not want this lock any more. False if the op is no lock.
+    pub(super) fn cancel_lock(&mut self, op: OpId) -> bool {
+        let Some(section) = self.entities.section(op) else { return false };
+        section.wanted = false;
+        if section.granted.is_some() {
+            self.release(op);
+        }
+        true
+    }
+
+    /// An entity has answered, or a lock is granted.
+    pub(super) fn answered(&mut self, of: RecordedKind, request: &str, outcome: Outcome) -> Result<(), Stop> {
+        let Some(&action) = self.entities.requests.get(request) else { return Ok(()) };
+        if of == RecordedKind::EntityLock {
+            // What came before may make the guest cancel the lock, or end.
+            self.flush()?;
+            if self.ended.is_some() {
+                return Ok(());
+            }
+            let Some(awaited) = self.ledger.awaited(action, of) else { return Ok(()) };
+            let Some(section) = self.entities.section(awaited.op) else { return Ok(()) };
+            section.granted = Some(request.to_owned());
+            if !section.wanted {
+                self.ledger.close(awaited.op);
+                self.release(awaited.op);
+            }
+        }
+        self.entities.requests.remove(request);
+        self.resolved(of, action, outcome)
+    }
+
+    /// The execution ends: what is still locked is released.
+    pub(super) fn release_all(&mut self) {
+        let granted = |section: &Section| section.granted.is_some().then_some(section.op);
+        let held: Vec<OpId> = self.entities.sections.iter().filter_map(granted).collect();
+        for op in held {
+            self.release(op);
+        }
+    }
+
+    /// Ends a section: each entity is released by a message of its own.
+    fn release(&mut self, op: OpId) {
+        let Some(at) = self.entities.sections.iter().position(|section| section.op == op) else { return };
+        let Section { entities, granted, .. } = self.entities.sections.swap_remove(at);
+        let Some(section) = granted else { return };
+        for entity in entities {
+            self.send(EntityContent::Unlock { entity, section: section.clone() });
+        }
+    }
+
+    fn send(&mut self, content: EntityContent) {
+        self.ledger.emit(Decision::Entity(EntityMessage::new(content)));
+    }
+
+    fn entity_id(&self, id: &EntityId) -> Result<String, Stop> {
+        entity::protocol_id(id).map_err(|message| self.breach("InvalidEntityId", message))
+    }
+
+    /// The orchestrator did what it must not: it fails, as by a panic.
+    fn breach(&self, error_type: &str, message: String) -> Stop {
+        let error_type = error_type.to_owned();
+        self.fault(GuestFault::Trap(Failure {
+            error_type,
+            message,
+            stack: None,
+            retriable: false,
+            properties: Vec::new(),
+        }))
+    }
+}
