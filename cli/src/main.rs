@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod console;
 mod input;
+mod limits;
 mod logging;
 mod moment;
 mod outcome;

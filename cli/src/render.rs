@@ -42,6 +42,10 @@ pub(crate) fn description(description: &Description) -> String {
             block.line("open", open.join(", "));
         }
         block.line("history", format!("{} events, {} bytes", details.history_events, details.history_bytes));
+        if let Some(fuel) = &details.fuel {
+            let units = |fuel| amount(fuel, "unit", "units");
+            block.line("fuel", format!("{} in all, {} in the last turn", units(fuel.total), units(fuel.last_turn)));
+        }
     }
     times(&mut block, instance);
     if let Some(parent) = &instance.parent {
@@ -101,7 +105,9 @@ pub(crate) fn parked_code(parked: &Parked) -> Code {
         "divergence" => Code::ParkedDivergence,
         "deadline" => Code::ParkedDeadline,
         "payload" => Code::PayloadTooLarge,
-        "memory" | "stack" | "commands" => Code::ParkedLimit,
+        "memory" | "tables" | "parts" | "stack" | "fuel" | "commands" | "pending" | "answer" | "random" => {
+            Code::ParkedLimit
+        }
         "history" | "unsupported" => Code::ParkedUnsupported,
         "no-version" => Code::ParkedVersion,
         _ => Code::ParkedContract,
@@ -297,6 +303,12 @@ mod tests {
             ("memory", Code::ParkedLimit),
             ("stack", Code::ParkedLimit),
             ("commands", Code::ParkedLimit),
+            ("tables", Code::ParkedLimit),
+            ("parts", Code::ParkedLimit),
+            ("fuel", Code::ParkedLimit),
+            ("pending", Code::ParkedLimit),
+            ("answer", Code::ParkedLimit),
+            ("random", Code::ParkedLimit),
             ("payload", Code::PayloadTooLarge),
             ("no-version", Code::ParkedVersion),
             ("contract", Code::ParkedContract),

@@ -9,8 +9,8 @@ use serde_json::Value;
 use wire::{OrchestrationStatus as WireStatus, history_event::EventType};
 
 use crate::{
-    Description, Details, EventKind, Failure, HistoryEvent, Instance, InstanceId, Parked, Payload, ReturnedActivity,
-    Status,
+    Description, Details, EventKind, Failure, Fuel, HistoryEvent, Instance, InstanceId, Parked, Payload,
+    ReturnedActivity, Status,
 };
 
 pub(crate) fn statuses_to_wire(statuses: &[Status]) -> Vec<i32> {
@@ -73,6 +73,11 @@ pub(crate) fn description(answer: v1::DescribeInstanceResponse) -> Option<Descri
     let details = Details {
         history_events: answer.history_events,
         history_bytes: answer.history_bytes,
+        fuel: answer.fuel.map(|fuel| Fuel {
+            last_turn: fuel.episode,
+            execution: fuel.execution,
+            total: answer.fuel_of_all_executions,
+        }),
         inbox_events: answer.inbox_events,
         open_activities: answer.open_activities,
         open_timers: answer.open_timers,

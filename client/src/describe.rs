@@ -27,6 +27,9 @@ pub struct Details {
     pub history_events: u64,
     /// Their size.
     pub history_bytes: u64,
+    /// What its computing has cost. None if its workers do not count that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<Fuel>,
     /// Events that have arrived and are not in the history yet.
     pub inbox_events: u64,
     /// Activities that have not ended.
@@ -50,6 +53,18 @@ pub struct Details {
     /// Open activities that came back without an answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub returned_activities: Vec<ReturnedActivity>,
+}
+
+/// What the computing of an orchestration has cost, in units of fuel: about one for each WebAssembly instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fuel {
+    /// Its last committed turn.
+    pub last_turn: u64,
+    /// Its current execution.
+    pub execution: u64,
+    /// All its executions, generations before continue-as-new included.
+    pub total: u64,
 }
 
 /// An activity that a worker gave back, or that was lost with its worker. It is sent again, with growing delays.

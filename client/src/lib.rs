@@ -60,7 +60,7 @@ mod wait;
 pub use client::Client;
 pub use connection::{Connection, DEFAULT_ADDRESS, DEFAULT_HUB};
 pub use control::RestartAs;
-pub use describe::{Description, Details, Parked, ReturnedActivity};
+pub use describe::{Description, Details, Fuel, Parked, ReturnedActivity};
 pub use entity::{CleanOptions, Cleaned, Entity, EntityFilter, EntityId, InvalidEntityId};
 pub use error::{Error, ErrorKind};
 pub use failure::Failure;

@@ -9,7 +9,6 @@ use crate::connection::{Channel, ChannelError, Connection, Intake as _, WorkLimi
 use crate::deployment::Terms;
 use crate::dispatch::{Activities, Dispatcher, Episodes, Orchestrations, Outbox, Queries, Streamed, Warmth};
 use crate::options::Options;
-use crate::orchestration::Limits;
 use crate::registry::{FolderError, LoadFailure, Registry, RegistryHandle, load_folder};
 use crate::sandbox::{CodeCache, Engines};
 
@@ -92,7 +91,7 @@ impl Handle {
 impl Host {
     /// Loads the components and prepares everything, within a tokio runtime. It does not connect yet.
     pub async fn build(options: Options) -> Result<Self, BuildError> {
-        let engines = Engines::new().map_err(BuildError::Engine)?;
+        let engines = Engines::with(&options.engines).map_err(BuildError::Engine)?;
         let cache = options.cache.clone().map_or_else(CodeCache::none, CodeCache::new);
         let (folder, loading) = (options.components.clone(), engines.clone());
         let terms = Terms { policy: options.policy.clone(), limits: options.limits };
@@ -115,8 +114,7 @@ impl Host {
         let registry = RegistryHandle::new(registry);
         let (answers, outgoing) = mpsc::unbounded_channel();
         let outbox = Outbox::new(answers);
-        let limits = Limits { payload: options.payload_limit, ..Limits::default() };
-        let episodes = Arc::new(Episodes::new(registry.clone(), limits, options.warm_sessions, options.warm_bytes));
+        let episodes = Arc::new(Episodes::new(registry.clone(), options.warm_sessions, options.warm_bytes));
         let parks = Arc::new(AtomicBool::new(false));
         let can_park = Arc::clone(&parks);
         let orchestrations = Orchestrations::start(
@@ -127,9 +125,9 @@ impl Host {
             move || can_park.load(Ordering::Relaxed),
         )
         .map_err(BuildError::Threads)?;
-        let activities = Activities::new(registry.clone(), options.max_activities, options.payload_limit);
+        let activities = Activities::new(registry.clone(), options.max_activities);
         let runtime = tokio::runtime::Handle::current();
-        let queries = Queries::start(registry.clone(), limits, options.query_threads, || {
+        let queries = Queries::start(registry.clone(), options.query_threads, || {
             Box::new(Streamed { channel: channel.clone(), runtime: runtime.clone() })
         })
         .map_err(BuildError::Threads)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::deployment::Policy;
-use crate::sandbox::SandboxLimits;
+use crate::sandbox::{EngineOptions, SandboxLimits};
 
 /// The settings of a host. [`Options::new`] gives the defaults.
 #[derive(Clone, Debug)]
@@ -24,8 +24,8 @@ pub struct Options {
     pub policy: Arc<Policy>,
     /// What guests may use up, where neither the policy nor a manifest says otherwise.
     pub limits: SandboxLimits,
-    /// Bytes of one payload: input, output, event, custom status.
-    pub payload_limit: usize,
+    /// How the engines are made.
+    pub engines: EngineOptions,
     /// How many orchestrations may be in flight.
     pub max_orchestrations: u32,
     /// How many activities may run at a time.
@@ -54,7 +54,7 @@ impl Options {
             cache: None,
             policy: Arc::default(),
             limits: SandboxLimits::default(),
-            payload_limit: 1 << 20,
+            engines: EngineOptions::default(),
             max_orchestrations: 1_024,
             max_activities: 512,
             orchestration_threads: cores,

@@ -12,18 +12,15 @@ use durawasm_host::orchestration::{Decision, Park, Status, Turn};
 use durawasm_host::registry::{LoadedComponent, Registry};
 use durawasm_host::sandbox::{CodeCache, Engines, SandboxLimits};
 use support::journal::{Journal, resolved};
-use support::{guest, load, session};
+use support::{guest, limits, load, session};
 
 static HOSTILE: LazyLock<LoadedComponent> = LazyLock::new(|| {
     load(
         "hostile",
-        SandboxLimits {
-            // Long enough to take all the memory first, also on a busy machine.
-            orchestrator_deadline: Duration::from_secs(5),
-            activity_deadline: Duration::from_millis(600),
-            activity_memory: 64 << 20,
-            ..SandboxLimits::default()
-        },
+        limits(|limits| {
+            limits.activity.deadline = Duration::from_millis(600);
+            limits.activity.memory = 64 << 20;
+        }),
     )
 });
 
@@ -66,7 +63,7 @@ fn every_hostile_orchestrator_has_a_clear_outcome() {
         ("panics", "failed: Panic"),
         ("traps", "failed: Trap"),
         ("reads out of bounds", "failed: Trap"),
-        ("loops for ever", "parked: deadline"),
+        ("loops for ever", "parked: fuel"),
         ("allocates without end", "parked: memory"),
         ("overflows the stack", "parked: stack"),
         ("overflows the stack in its memory", "failed: Trap"),
@@ -96,12 +93,18 @@ fn every_hostile_orchestrator_has_a_clear_outcome() {
         ("waits for nothing", "waits"),
         ("later panics", "failed: Panic"),
         ("later traps", "failed: Trap"),
-        ("later loops for ever", "parked: deadline"),
+        ("later loops for ever", "parked: fuel"),
         ("later allocates without end", "parked: memory"),
         ("later repeats an op id", "parked: contract"),
         ("later waits for nothing", "waits"),
         ("sends a hundred thousand commands", "Completed"),
         ("calls an activity that traps", "Completed"),
+        ("holds 8 MiB", "Completed"),
+        ("computes for a while", "Completed"),
+        ("logs without end", "Completed"),
+        ("asks for 2 MiB of random bytes", "parked: random"),
+        ("hands over more than it has", "parked: answer"),
+        ("calls a thousand activities", "Completed"),
         ("is honest", "Completed"),
     ];
     let offered = HOSTILE.orchestrators();
@@ -167,7 +170,7 @@ async fn every_hostile_activity_fails_its_own_call_and_leaves_the_others_alone()
 
 fn load_error(name: &str) -> String {
     let engines = Engines::new().unwrap();
-    let limits = SandboxLimits { orchestrator_deadline: Duration::from_millis(300), ..SandboxLimits::default() };
+    let limits = limits(|limits| limits.orchestrator.guest.deadline = Duration::from_millis(300));
     LoadedComponent::load(&guest(name), &engines, &CodeCache::none(), limits).unwrap_err().to_string()
 }
 

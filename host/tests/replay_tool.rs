@@ -7,7 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use durawasm_host::orchestration::{ParkReason, Question};
+use durawasm_host::orchestration::{Limit, ParkReason, Question};
 use durawasm_host::registry::LoadedComponent;
 use durawasm_host::replay::{Disagreement, Recording, ReplayLimits, Replayed, open, query, replay};
 use durawasm_host::sandbox::SandboxLimits;
@@ -142,7 +142,7 @@ fn what_is_no_history_is_told() {
 fn a_replay_that_takes_too_long_in_all_stops() {
     let (component, recording, _) = with_call();
     let limits = ReplayLimits { time: std::time::Duration::ZERO, ..ReplayLimits::default() };
-    assert_eq!(replay(component, recording, &limits).unwrap_err().park.reason, ParkReason::Deadline);
+    assert_eq!(replay(component, recording, &limits).unwrap_err().park.reason, ParkReason::Limit(Limit::Deadline));
 }
 
 #[test]

@@ -6,8 +6,8 @@ mod support;
 
 use durawasm_host::abi::{Command, NextGeneration, NextVersion, OpId, Request};
 use durawasm_host::orchestration::{
-    Completion, Decision, EventKind, GuestFault, HistoryEvent, Park, ParkReason, Recorded, RecordedKind, Session,
-    Status, Time, Turn,
+    Completion, Decision, EventKind, GuestFault, HistoryEvent, Limit, Park, ParkReason, Recorded, RecordedKind,
+    Session, Status, Time, Turn,
 };
 use support::journal::{Journal, failure, raised, resolved};
 use support::script::{Script, activity, child, done, failed, fired, ok, retried, session, twice, wait};
@@ -393,8 +393,8 @@ fn a_guest_that_breaks_the_contract_is_parked() {
 #[test]
 fn a_payload_over_the_limit_is_parked() {
     let large = Some("x".repeat((1 << 20) + 1));
-    parks(vec![Command::CustomStatus(large.clone())], ParkReason::Payload);
-    parks(vec![Command::Complete(Ok(large))], ParkReason::Payload);
+    parks(vec![Command::CustomStatus(large.clone())], ParkReason::Limit(Limit::Payload));
+    parks(vec![Command::Complete(Ok(large))], ParkReason::Limit(Limit::Payload));
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub mod property {
     /// How many events are committed in this execution's history (decimal). If there are some and `pastEvents` is
     /// empty they were left out: a worker that does not stand at the base asks with `requiresHistory`.
     pub const BASE_POSITION: &str = "durawasm.base.position";
+    /// The fuel that the committed turns of this execution have cost (decimal), if it was counted. A replay of them costs the same.
+    pub const BASE_FUEL: &str = "durawasm.base.fuel";
 }
 
 /// Tags of instances that durawasm itself sets. Guests do not see them.

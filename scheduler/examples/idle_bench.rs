@@ -242,7 +242,7 @@ impl Scheduler {
                         ..Default::default()
                     };
                     let request = self.request();
-                    self.handle(Input::CompleteEpisode(request, item.token, Box::new(answer)));
+                    self.handle(Input::CompleteEpisode(request, item.token, Box::new(answer), None));
                 }
             }
         }

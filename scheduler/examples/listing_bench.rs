@@ -229,6 +229,7 @@ fn put(batch: &mut Batch, number: u64) {
         open_activities: 0,
         open_children: 0,
         parked: None,
+        fuel: None,
     });
     batch.append(RunId(key(number)), 0, events);
 }

@@ -216,6 +216,7 @@ impl Load {
             open_activities: 0,
             open_children: 0,
             parked: None,
+            fuel: None,
         };
         let started = pb::ExecutionStartedEvent {
             name: "hello_cities".into(),

@@ -10,6 +10,7 @@ use durawasm_host::{BuildError, Host, Options, registry::FolderError};
 use crate::{
     commands::inspect::{self, PolicyArguments},
     console::Console,
+    limits::LimitArguments,
     logging::{self, LogArguments},
     signals,
 };
@@ -40,15 +41,17 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     policy: PolicyArguments,
     #[command(flatten)]
+    capacity: CapacityArguments,
+    #[command(flatten)]
     limits: LimitArguments,
     #[command(flatten)]
     log: LogArguments,
 }
 
-/// What this host takes on, and what guests may use up. What is not given has the host's default.
+/// What this host takes on. What is not given has the host's default.
 #[derive(Args)]
-#[command(next_help_heading = "Limits")]
-struct LimitArguments {
+#[command(next_help_heading = "Capacity")]
+struct CapacityArguments {
     /// How many orchestrations may be in flight.
     #[arg(long, value_name = "COUNT")]
     max_orchestrations: Option<u32>,
@@ -58,21 +61,6 @@ struct LimitArguments {
     /// How many suspended orchestrations are kept warm.
     #[arg(long, value_name = "COUNT")]
     warm_sessions: Option<usize>,
-    /// The memory of one orchestration, in MiB.
-    #[arg(long, value_name = "MIB")]
-    orchestrator_memory: Option<usize>,
-    /// How long an orchestrator may compute without waiting for anything.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    orchestrator_deadline: Option<Duration>,
-    /// The memory of one activity, in MiB.
-    #[arg(long, value_name = "MIB")]
-    activity_memory: Option<usize>,
-    /// How long one activity may take.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    activity_deadline: Option<Duration>,
-    /// The largest payload, in bytes.
-    #[arg(long, value_name = "BYTES")]
-    payload_limit: Option<usize>,
     /// How long running work may take to finish when the host is asked to end.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     drain_timeout: Option<Duration>,
@@ -127,7 +115,8 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
 
 fn options(arguments: Arguments) -> Result<Options, CodedError> {
     let mut options = Options::new(arguments.scheduler, arguments.components);
-    let limits = arguments.limits;
+    let limits = arguments.capacity;
+    options.limits = arguments.limits.limits();
     options.policy = arguments.policy.read()?;
     options.hub = arguments.hub;
     options.worker_id = arguments.worker_id.unwrap_or(options.worker_id);
@@ -135,16 +124,9 @@ fn options(arguments: Arguments) -> Result<Options, CodedError> {
         true => None,
         false => Some(arguments.cache.unwrap_or_else(inspect::default_cache)),
     };
-    let mib = |given: Option<usize>, default: usize| given.map_or(default, |mib| mib << 20);
-    let guest = options.limits;
-    options.limits.orchestrator_memory = mib(limits.orchestrator_memory, guest.orchestrator_memory);
-    options.limits.orchestrator_deadline = limits.orchestrator_deadline.unwrap_or(guest.orchestrator_deadline);
-    options.limits.activity_memory = mib(limits.activity_memory, guest.activity_memory);
-    options.limits.activity_deadline = limits.activity_deadline.unwrap_or(guest.activity_deadline);
     options.max_orchestrations = limits.max_orchestrations.unwrap_or(options.max_orchestrations);
     options.max_activities = limits.max_activities.unwrap_or(options.max_activities);
     options.warm_sessions = limits.warm_sessions.unwrap_or(options.warm_sessions);
-    options.payload_limit = limits.payload_limit.unwrap_or(options.payload_limit);
     options.drain_timeout = limits.drain_timeout.unwrap_or(options.drain_timeout);
     Ok(options)
 }

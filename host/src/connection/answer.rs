@@ -18,7 +18,8 @@ pub(crate) struct Outgoing {
 /// What a worker answers to a work item.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    Orchestration(Box<wire::OrchestratorResponse>),
+    /// With what the episode cost, if guest code was run.
+    Orchestration(Box<wire::OrchestratorResponse>, Option<v1::Fuel>),
     Activity(Box<wire::ActivityResponse>),
     /// Gives the item back.
     Abandon(Abandoned, String),
@@ -43,7 +44,7 @@ impl Answer {
                     wire::ActivityResponse { result: None, failure_details: Some(failure), ..(**response).clone() };
                 Some((Duration::ZERO, Self::Activity(Box::new(response))))
             }
-            Self::Orchestration(response) => {
+            Self::Orchestration(response, _) => {
                 Some((REFUSED_DELAY, Self::Abandon(Abandoned::Orchestration, response.completion_token.clone())))
             }
             _ => None,

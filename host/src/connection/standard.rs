@@ -95,8 +95,9 @@ async fn next(
 /// Sends an answer until the scheduler has taken it or refused it.
 async fn send(channel: Channel, outgoing: Outgoing) {
     let parts = match outgoing.answer {
-        Answer::Orchestration(response) => {
-            answer::chunks(*response).into_iter().map(|chunk| Answer::Orchestration(Box::new(chunk))).collect()
+        // The standard protocol has no place for what it cost.
+        Answer::Orchestration(response, fuel) => {
+            answer::chunks(*response).into_iter().map(|chunk| Answer::Orchestration(Box::new(chunk), fuel)).collect()
         }
         other => vec![other],
     };
@@ -162,7 +163,7 @@ async fn deliver(channel: &Channel, part: &Answer) -> Delivered {
 async fn call(channel: &Channel, part: Answer) -> Result<(), Status> {
     let mut client = channel.standard();
     match part {
-        Answer::Orchestration(response) => {
+        Answer::Orchestration(response, _) => {
             client.complete_orchestrator_task(channel.request(*response)).await?;
         }
         Answer::Activity(response) => {

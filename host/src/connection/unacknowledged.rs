@@ -32,7 +32,7 @@ pub(super) const MAX_FRAME: usize = 2 << 20;
 impl Unacknowledged {
     /// Puts an answer in the queue, in as many parts as it needs.
     pub(super) fn push(&mut self, Outgoing { answer, mut logs }: Outgoing) {
-        let Answer::Orchestration(response) = answer else {
+        let Answer::Orchestration(response, fuel) = answer else {
             self.queue.push_back(Outgoing { answer, logs });
             return;
         };
@@ -40,7 +40,7 @@ impl Unacknowledged {
         while let Some(chunk) = chunks.next() {
             // The lines may be shown when the last chunk is committed.
             let logs = if chunks.peek().is_none() { logs.take() } else { None };
-            self.queue.push_back(Outgoing { answer: Answer::Orchestration(Box::new(chunk)), logs });
+            self.queue.push_back(Outgoing { answer: Answer::Orchestration(Box::new(chunk), fuel), logs });
         }
     }
 
@@ -75,7 +75,11 @@ impl Unacknowledged {
         self.last += 1;
         let again = matches!(answer, Answer::Activity(_)).then(|| answer.clone());
         self.sent.insert(self.last, Sent { again, logs });
-        v1::Answer { sequence: self.last, kind: Some(kind(answer)) }
+        let fuel = match &answer {
+            Answer::Orchestration(response, fuel) if !response.is_partial => *fuel,
+            _ => None,
+        };
+        v1::Answer { sequence: self.last, kind: Some(kind(answer)), fuel }
     }
 
     /// The stream is gone: results of activities are sent again on the next one, whatever else was given is void.
@@ -120,7 +124,7 @@ impl Unacknowledged {
 
 fn kind(answer: Answer) -> v1::answer::Kind {
     match answer {
-        Answer::Orchestration(response) => v1::answer::Kind::Orchestration(*response),
+        Answer::Orchestration(response, _) => v1::answer::Kind::Orchestration(*response),
         Answer::Activity(response) => v1::answer::Kind::Activity(*response),
         Answer::Abandon(_, completion_token) => v1::answer::Kind::Abandon(v1::Abandon { completion_token }),
         Answer::Park(park) => v1::answer::Kind::Park(park),
@@ -132,7 +136,7 @@ fn size(answer: &Answer) -> usize {
     const AROUND: usize = 24;
     AROUND
         + match answer {
-            Answer::Orchestration(response) => response.encoded_len(),
+            Answer::Orchestration(response, fuel) => response.encoded_len() + fuel.map_or(0, |fuel| fuel.encoded_len()),
             Answer::Activity(response) => response.encoded_len(),
             Answer::Abandon(_, token) => token.len(),
             Answer::Park(park) => park.encoded_len(),
@@ -161,7 +165,7 @@ mod tests {
         let response = wire::OrchestratorResponse { actions: vec![action; actions], ..Default::default() };
         let logs =
             GuestLogs { instance: "i".to_owned(), component: "c".to_owned(), name: "o".to_owned(), lines: Vec::new() };
-        Outgoing { answer: Answer::Orchestration(Box::new(response)), logs: Some(logs) }
+        Outgoing { answer: Answer::Orchestration(Box::new(response), None), logs: Some(logs) }
     }
 
     fn abandon() -> Outgoing {

@@ -8,10 +8,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::grant::Grant;
-use super::limits::{LimitRequests, RoleLimits, show_duration, show_size};
+use super::limits::LimitRequests;
 use super::manifest::{Capabilities, HttpAccess, Manifest, SecretSource, VariableName};
 use super::policy::Bounds;
-use crate::sandbox::SandboxLimits;
 
 /// One thing that is asked for, allowed or granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -135,18 +134,8 @@ impl Grant {
         for folder in &self.folders {
             entries.push(Entry::item("capabilities.folders", folder));
         }
-        limits(&settled(&self.limits), "", &mut entries);
+        limits(&LimitRequests::of(&self.limits), "", &mut entries);
         entries
-    }
-}
-
-/// A grant's limits in the form of a request for all of them.
-fn settled(limits: &SandboxLimits) -> LimitRequests {
-    let role = |memory, deadline| RoleLimits { memory: Some(memory), deadline: Some(deadline) };
-    LimitRequests {
-        orchestrator: role(limits.orchestrator_memory, limits.orchestrator_deadline),
-        activity: role(limits.activity_memory, limits.activity_deadline),
-        entity: role(limits.entity_memory, limits.entity_deadline),
     }
 }
 
@@ -174,12 +163,9 @@ fn servers(http: Option<&HttpAccess>, entries: &mut Vec<Entry>) {
 
 fn limits(limits: &LimitRequests, before: &str, entries: &mut Vec<Entry>) {
     let roles = [("orchestrator", limits.orchestrator), ("activity", limits.activity), ("entity", limits.entity)];
-    for (role, RoleLimits { memory, deadline }) in roles {
-        let shown = [("memory", memory.map(show_size)), ("deadline", deadline.map(show_duration))];
-        for (name, value) in shown {
-            if let Some(value) = value {
-                entries.push(Entry::new(format!("limits.{role}.{name}"), format_args!("{before}{value}")));
-            }
+    for (role, limits) in roles {
+        for (name, value) in limits.shown() {
+            entries.push(Entry::new(format!("limits.{role}.{name}"), format_args!("{before}{value}")));
         }
     }
 }

@@ -280,6 +280,6 @@ mod tests {
         );
         let terms = Terms { policy: Arc::new(Policy::unbounded()), limits: SandboxLimits::default() };
         let granted = Grant::new("shop", &Manifest::parse(&everything).unwrap(), &terms).unwrap();
-        assert_eq!(granted.limits.activity_memory, 100 << 30);
+        assert_eq!(granted.limits.activity.memory, 100 << 30);
     }
 }

@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::grant::RefusedRequest;
-use crate::sandbox::SandboxLimits;
+use crate::sandbox::{GuestLimits, OrchestratorLimits, SandboxLimits};
 
 /// Limits by role. What is not given stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,32 +17,125 @@ pub struct LimitRequests {
     /// Of one orchestration.
     pub orchestrator: RoleLimits,
     /// Of one call of an activity.
+    #[serde(deserialize_with = "effects")]
     pub activity: RoleLimits,
     /// Of one batch of operations of an entity.
+    #[serde(deserialize_with = "effects")]
     pub entity: RoleLimits,
 }
 
-/// The limits of one role. What is not given stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RoleLimits {
+// One line a limit keeps its key, type, form and meaning together, so that none can be forgotten.
+macro_rules! role_limits {
+    ($($(#[$doc:meta])* $key:ident: $type:ty, $read:literal, $show:ident;)+) => {
+        /// The limits of one role: `docs/limits.md` explains each. What is not given stays as it is.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct RoleLimits {
+            $($(#[$doc])* #[serde(deserialize_with = $read)] pub $key: Option<$type>,)+
+        }
+
+        impl RoleLimits {
+            /// These, and where they say nothing the others.
+            pub(super) fn or(self, other: Self) -> Self {
+                Self { $($key: self.$key.or(other.$key)),+ }
+            }
+
+            /// Limits that bind nobody, as a policy's.
+            pub(super) fn unbounded() -> Self {
+                Self { $($key: Some(<$type>::MAX)),+ }
+            }
+
+            /// Those that are given, with their keys, for people.
+            pub(super) fn shown(&self) -> Vec<(&'static str, String)> {
+                let all = [$((stringify!($key), self.$key.map($show))),+];
+                all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+            }
+
+            /// Puts what is asked for here into `limits`, which hold the host's own, as far as `bound` allows it. Keys that a role does
+            /// not have are in none of the three.
+            fn settle(&self, bound: &Self, limits: &mut Self, role: &str, refused: &mut Vec<RefusedRequest>) {
+                $(if let Some(limit) = &mut limits.$key {
+                    let key = format!("limits.{role}.{}", stringify!($key));
+                    settle_one(key, self.$key, bound.$key, limit, $show, refused);
+                })+
+            }
+        }
+    };
+}
+
+role_limits! {
     /// Bytes of linear memory: `"64 MiB"`, or a number.
-    #[serde(deserialize_with = "size")]
-    pub memory: Option<usize>,
+    memory: usize, "size", show_size;
+    /// Elements of tables.
+    tables: usize, "count", show_count;
     /// How long a call may take: `"5s"`.
-    #[serde(deserialize_with = "duration")]
-    pub deadline: Option<Duration>,
+    deadline: Duration, "duration", show_duration;
+    /// Bytes of one payload.
+    payload: usize, "size", show_size;
+    /// Bytes that one call may hand over to the host.
+    answer: usize, "size", show_size;
+    /// Log lines of one episode or call.
+    log_lines: usize, "count", show_count;
+    /// Bytes of the log lines of one episode or call.
+    log_bytes: usize, "size", show_size;
+    /// Fuel of one episode. Orchestrators only.
+    fuel: u64, "fuel", show_fuel;
+    /// Commands of one answer. Orchestrators only.
+    commands: usize, "count", show_count;
+    /// What may be waited for at the same time. Orchestrators only.
+    pending: usize, "count", show_count;
+    /// Random bytes that may be asked for at once. Orchestrators only.
+    random: usize, "size", show_size;
 }
 
 impl RoleLimits {
-    /// These, and where they say nothing the others.
-    pub(super) fn or(self, other: Self) -> Self {
-        Self { memory: self.memory.or(other.memory), deadline: self.deadline.or(other.deadline) }
+    /// All that any guest has.
+    fn of_guest(limits: &GuestLimits) -> Self {
+        let GuestLimits { memory, tables, deadline, payload, answer, log_lines, log_bytes } = *limits;
+        Self {
+            memory: Some(memory),
+            tables: Some(tables),
+            deadline: Some(deadline),
+            payload: Some(payload),
+            answer: Some(answer),
+            log_lines: Some(log_lines),
+            log_bytes: Some(log_bytes),
+            ..Self::default()
+        }
     }
 
-    /// Limits that bind nobody, as a policy's.
-    pub(super) fn unbounded() -> Self {
-        Self { memory: Some(usize::MAX), deadline: Some(Duration::MAX) }
+    /// All that an orchestrator has.
+    fn of_orchestrator(limits: &OrchestratorLimits) -> Self {
+        let OrchestratorLimits { guest, fuel, commands, pending, random } = limits;
+        Self {
+            fuel: Some(*fuel),
+            commands: Some(*commands),
+            pending: Some(*pending),
+            random: Some(*random),
+            ..Self::of_guest(guest)
+        }
+    }
+
+    fn into_guest(self, host: GuestLimits) -> GuestLimits {
+        GuestLimits {
+            memory: self.memory.unwrap_or(host.memory),
+            tables: self.tables.unwrap_or(host.tables),
+            deadline: self.deadline.unwrap_or(host.deadline),
+            payload: self.payload.unwrap_or(host.payload),
+            answer: self.answer.unwrap_or(host.answer),
+            log_lines: self.log_lines.unwrap_or(host.log_lines),
+            log_bytes: self.log_bytes.unwrap_or(host.log_bytes),
+        }
+    }
+
+    fn into_orchestrator(self, host: OrchestratorLimits) -> OrchestratorLimits {
+        OrchestratorLimits {
+            guest: self.into_guest(host.guest),
+            fuel: self.fuel.unwrap_or(host.fuel),
+            commands: self.commands.unwrap_or(host.commands),
+            pending: self.pending.unwrap_or(host.pending),
+            random: self.random.unwrap_or(host.random),
+        }
     }
 }
 
@@ -70,23 +163,24 @@ impl LimitRequests {
         host: SandboxLimits,
         refused: &mut Vec<RefusedRequest>,
     ) -> SandboxLimits {
-        let mut limits = host;
-        let roles = [
-            ("orchestrator", self.orchestrator, bounds.orchestrator),
-            ("activity", self.activity, bounds.activity),
-            ("entity", self.entity, bounds.entity),
-        ];
-        for (role, requested, bound) in roles {
-            let (memory, deadline) = match role {
-                "orchestrator" => (&mut limits.orchestrator_memory, &mut limits.orchestrator_deadline),
-                "activity" => (&mut limits.activity_memory, &mut limits.activity_deadline),
-                _ => (&mut limits.entity_memory, &mut limits.entity_deadline),
-            };
-            let key = |name: &str| format!("limits.{role}.{name}");
-            settle_one(key("memory"), requested.memory, bound.memory, memory, show_size, refused);
-            settle_one(key("deadline"), requested.deadline, bound.deadline, deadline, show_duration, refused);
+        let mut limits = Self::of(&host);
+        self.orchestrator.settle(&bounds.orchestrator, &mut limits.orchestrator, "orchestrator", refused);
+        self.activity.settle(&bounds.activity, &mut limits.activity, "activity", refused);
+        self.entity.settle(&bounds.entity, &mut limits.entity, "entity", refused);
+        SandboxLimits {
+            orchestrator: limits.orchestrator.into_orchestrator(host.orchestrator),
+            activity: limits.activity.into_guest(host.activity),
+            entity: limits.entity.into_guest(host.entity),
         }
-        limits
+    }
+
+    /// Limits in the form of a request for all of them.
+    pub(super) fn of(limits: &SandboxLimits) -> Self {
+        Self {
+            orchestrator: RoleLimits::of_orchestrator(&limits.orchestrator),
+            activity: RoleLimits::of_guest(&limits.activity),
+            entity: RoleLimits::of_guest(&limits.entity),
+        }
     }
 }
 
@@ -118,6 +212,15 @@ pub(super) fn show_size(bytes: usize) -> String {
     }
 }
 
+/// A number for people.
+fn show_count(count: usize) -> String {
+    count.to_string()
+}
+
+fn show_fuel(fuel: u64) -> String {
+    format!("{fuel} units")
+}
+
 /// A duration for people.
 pub(super) fn show_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
@@ -138,6 +241,30 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     Ok(Some(duration))
 }
 
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    usize::deserialize(deserializer).map(Some)
+}
+
+fn fuel<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    u64::deserialize(deserializer).map(Some)
+}
+
+/// The limits of a role that runs no orchestrators.
+fn effects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RoleLimits, D::Error> {
+    let limits = RoleLimits::deserialize(deserializer)?;
+    let RoleLimits { fuel, commands, pending, random, .. } = limits;
+    let own = [
+        ("fuel", fuel.is_some()),
+        ("commands", commands.is_some()),
+        ("pending", pending.is_some()),
+        ("random", random.is_some()),
+    ];
+    match own.iter().find(|(_, given)| *given) {
+        Some((key, _)) => Err(D::Error::custom(format!("only orchestrators have the limit `{key}`"))),
+        None => Ok(limits),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,9 +279,9 @@ mod tests {
         let mut refused = Vec::new();
         let settled = requests(Some(1 << 20)).settle(&LimitRequests::default(), host, &mut refused);
         assert!(refused.is_empty());
-        assert_eq!((settled.activity_memory, settled.orchestrator_memory), (1 << 20, host.orchestrator_memory));
+        assert_eq!((settled.activity.memory, settled.orchestrator), (1 << 20, host.orchestrator));
 
-        requests(Some(host.activity_memory + 1)).settle(&LimitRequests::default(), host, &mut refused);
+        requests(Some(host.activity.memory + 1)).settle(&LimitRequests::default(), host, &mut refused);
         assert_eq!(refused.len(), 1);
         assert_eq!(refused[0].key, "limits.activity.memory");
         assert_eq!(refused[0].allowed, "at most 256 MiB");
@@ -165,15 +292,39 @@ mod tests {
         let host = SandboxLimits::default();
         let mut refused = Vec::new();
         assert_eq!(
-            requests(Some(1 << 30)).settle(&requests(Some(1 << 30)), host, &mut refused).activity_memory,
+            requests(Some(1 << 30)).settle(&requests(Some(1 << 30)), host, &mut refused).activity.memory,
             1 << 30
         );
         assert_eq!(
-            requests(None).settle(&requests(Some(1 << 30)), host, &mut refused).activity_memory,
-            host.activity_memory
+            requests(None).settle(&requests(Some(1 << 30)), host, &mut refused).activity.memory,
+            host.activity.memory
         );
-        assert_eq!(requests(None).settle(&requests(Some(1 << 20)), host, &mut refused).activity_memory, 1 << 20);
+        assert_eq!(requests(None).settle(&requests(Some(1 << 20)), host, &mut refused).activity.memory, 1 << 20);
         assert!(refused.is_empty());
+    }
+
+    #[test]
+    fn every_limit_of_an_orchestrator_can_be_asked_for_and_the_other_roles_have_no_fuel() {
+        let text = "[orchestrator]\nmemory = \"1 MiB\"\ntables = 2\ndeadline = \"3s\"\npayload = 4\nanswer = 5\nlog_lines = 6\n\
+                    log_bytes = 7\nfuel = 8\ncommands = 9\npending = 10\nrandom = 11\n";
+        let requests: LimitRequests = toml::from_str(text).unwrap();
+        let mut refused = Vec::new();
+        let host = SandboxLimits::default();
+        let settled = requests.settle(&LimitRequests::default(), host, &mut refused);
+        assert!(refused.is_empty());
+        let guest = GuestLimits {
+            memory: 1 << 20,
+            tables: 2,
+            deadline: Duration::from_secs(3),
+            payload: 4,
+            answer: 5,
+            log_lines: 6,
+            log_bytes: 7,
+        };
+        let expected = OrchestratorLimits { guest, fuel: 8, commands: 9, pending: 10, random: 11 };
+        assert_eq!((settled.orchestrator, settled.activity), (expected, host.activity));
+        let error = toml::from_str::<LimitRequests>("[activity]\nfuel = 1").unwrap_err().to_string();
+        assert!(error.contains("only orchestrators have the limit `fuel`"), "{error}");
     }
 
     #[test]

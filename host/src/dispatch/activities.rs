@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 
 use super::Owed;
-use crate::abi::{Failure, Outcome, activity};
+use crate::abi::activity;
 use crate::connection::{Abandoned, Answer, GuestLogs};
 use crate::orchestration::convert;
 use crate::registry::RegistryHandle;
@@ -17,7 +17,6 @@ use crate::registry::RegistryHandle;
 pub(crate) struct Activities {
     registry: RegistryHandle,
     permits: Arc<Semaphore>,
-    payload_limit: usize,
     runtime: tokio::runtime::Handle,
 }
 
@@ -25,11 +24,10 @@ pub(crate) struct Activities {
 const UNROUTABLE_DELAY: Duration = Duration::from_secs(5);
 
 impl Activities {
-    pub(crate) fn new(registry: RegistryHandle, at_a_time: u32, payload_limit: usize) -> Self {
+    pub(crate) fn new(registry: RegistryHandle, at_a_time: u32) -> Self {
         Self {
             registry,
             permits: Arc::new(Semaphore::new(at_a_time as usize)),
-            payload_limit,
             runtime: tokio::runtime::Handle::current(),
         }
     }
@@ -90,8 +88,7 @@ impl Activities {
             "started"
         );
         let run = code.run(&context, request.input).await;
-        let outcome = self.check(run.outcome);
-        let (result, failure_details) = match outcome {
+        let (result, failure_details) = match run.outcome {
             Ok(output) => (output, None),
             Err(failures) => (None, convert::failure_details(failures)),
         };
@@ -109,28 +106,5 @@ impl Activities {
             completion_token: token,
         };
         (Answer::Activity(Box::new(response)), logs)
-    }
-
-    fn check(&self, outcome: Outcome) -> Outcome {
-        let size = match &outcome {
-            Ok(output) => output.as_ref().map_or(0, String::len),
-            Err(failures) if failures.is_empty() => {
-                return Err(convert::failures(None));
-            }
-            Err(_) => 0,
-        };
-        if size <= self.payload_limit {
-            return outcome;
-        }
-        Err(vec![Failure {
-            error_type: "PayloadTooLarge".to_owned(),
-            message: format!(
-                "the activity's output has {size} bytes; the limit is {} bytes. Return a reference to large data instead",
-                self.payload_limit
-            ),
-            stack: None,
-            retriable: false,
-            properties: Vec::new(),
-        }])
     }
 }

@@ -13,7 +13,7 @@ use wire::history_event::EventType;
 use crate::connection::GuestLogs;
 use crate::orchestration::convert::Answered;
 use crate::orchestration::warmth::{Base, Fingerprint, Warm, WarmSessions};
-use crate::orchestration::{EventKind, HistoryEvent, Limits, Park, ParkReason, Session, convert, rewind, trace};
+use crate::orchestration::{EventKind, Fuel, HistoryEvent, Park, ParkReason, Session, convert, rewind, trace};
 use crate::registry::{LoadedComponent, RegistryHandle};
 use crate::sandbox::Orchestrator;
 
@@ -35,13 +35,12 @@ pub(crate) struct Episodes {
     registry: RegistryHandle,
     warm: Mutex<WarmSessions<Orchestrator>>,
     counts: Mutex<(u64, u64)>,
-    limits: Limits,
 }
 
 /// What becomes of an item.
 pub(super) enum Outcome {
-    /// An answer, and what the guest logged.
-    Answer(wire::OrchestratorResponse, Option<GuestLogs>),
+    /// An answer, what the episode cost if guest code was run, and what the guest logged.
+    Answer(wire::OrchestratorResponse, Option<Fuel>, Option<GuestLogs>),
     /// The past events have to be fetched first.
     NeedsHistory(wire::OrchestratorRequest),
     /// The instance cannot go on: why, and in which component.
@@ -49,13 +48,8 @@ pub(super) enum Outcome {
 }
 
 impl Episodes {
-    pub(crate) fn new(registry: RegistryHandle, limits: Limits, max_sessions: usize, max_bytes: usize) -> Self {
-        Self {
-            registry,
-            warm: Mutex::new(WarmSessions::new(max_sessions, max_bytes)),
-            counts: Mutex::default(),
-            limits,
-        }
+    pub(crate) fn new(registry: RegistryHandle, max_sessions: usize, max_bytes: usize) -> Self {
+        Self { registry, warm: Mutex::new(WarmSessions::new(max_sessions, max_bytes)), counts: Mutex::default() }
     }
 
     pub(crate) fn warmth(&self) -> Warmth {
@@ -69,10 +63,10 @@ impl Episodes {
         if let Some(output) = take_termination(&mut request.new_events) {
             // What the session knows is of no more use.
             drop(self.warm.lock().take(&request.instance_id));
-            return Outcome::Answer(convert::terminated(answered(&mut request, token), output), None);
+            return Outcome::Answer(convert::terminated(answered(&mut request, token), output), None, None);
         }
         let execution_id = request.execution_id.clone().unwrap_or_default();
-        let (base_token, position) = base_properties(&request);
+        let Properties { base_token, position, fuel: recorded } = properties(&request);
         let omitted = !fetched
             && request.past_events.is_empty()
             && (request.requires_history_streaming || position.is_some_and(|position| position > 0));
@@ -82,7 +76,7 @@ impl Episodes {
                 return Outcome::NeedsHistory(request);
             }
             if rewind::is_asked(&request.past_events, &request.new_events) {
-                return Outcome::Answer(rewritten(request, token), None);
+                return Outcome::Answer(rewritten(request, token), None, None);
             }
         }
         let started_trace = started_trace(&request);
@@ -120,6 +114,19 @@ impl Episodes {
             Ok(turn) => turn,
             Err(park) => return Outcome::Park(park, label),
         };
+        if let Some(recorded) = recorded
+            && recorded != turn.fuel.execution - turn.fuel.episode
+        {
+            tracing::warn!(
+                instance = instance_id,
+                component = label,
+                recorded,
+                replayed = turn.fuel.execution - turn.fuel.episode,
+                "the past of an orchestration did not cost what was recorded for it: another engine or SDK version may count otherwise; \
+                 else its code does not depend on its history alone"
+            );
+        }
+        let fuel = Some(turn.fuel);
         let lines = std::mem::take(&mut turn.logs);
         let name = warm.session.name().to_owned();
         let logs = (!lines.is_empty()).then(|| GuestLogs {
@@ -140,7 +147,7 @@ impl Episodes {
             // Giving memory back takes a while; the lock is free by now.
             drop(evicted);
         }
-        Outcome::Answer(response, logs)
+        Outcome::Answer(response, fuel, logs)
     }
 
     fn count(&self, warm: bool) {
@@ -172,7 +179,7 @@ impl Episodes {
             return Err(no_version(&started.name, started.version.as_deref()));
         };
         let guest = Orchestrator::new(Arc::clone(code));
-        let session = Session::new(guest, instance_id, Arc::clone(component.program()), self.limits);
+        let session = Session::new(guest, instance_id, Arc::clone(component.program()), code.limits().session());
         Ok(Warm { session, execution_id, trace: None, answered: String::new(), applied: Fingerprint::default() })
     }
 
@@ -234,14 +241,28 @@ fn take_termination(events: &mut [wire::HistoryEvent]) -> Option<Option<String>>
     })
 }
 
-/// The base that our scheduler states: the token of the last committed turn, and how many events there are.
-fn base_properties(request: &wire::OrchestratorRequest) -> (Option<String>, Option<u64>) {
+/// What our scheduler states of the base of an item.
+struct Properties {
+    /// The token of the last committed turn.
+    base_token: Option<String>,
+    /// How many events are committed.
+    position: Option<u64>,
+    /// What the committed turns have cost.
+    fuel: Option<u64>,
+}
+
+fn properties(request: &wire::OrchestratorRequest) -> Properties {
     let text = |key: &str| match request.properties.get(key)?.kind.as_ref()? {
         Kind::StringValue(text) => Some(text.clone()),
         Kind::NumberValue(number) => Some(format!("{number:.0}")),
         _ => None,
     };
-    (text(property::BASE_TOKEN), text(property::BASE_POSITION).and_then(|position| position.parse().ok()))
+    let number = |key: &str| text(key)?.parse().ok();
+    Properties {
+        base_token: text(property::BASE_TOKEN),
+        position: number(property::BASE_POSITION),
+        fuel: number(property::BASE_FUEL),
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::Owed;
 use super::episode::{Episodes, Outcome};
 use super::patience::{DEADLINE_TRIES, Patience};
 use crate::connection::{Abandoned, Answer, Channel, oversized};
-use crate::orchestration::{Park, ParkReason};
+use crate::orchestration::{Fuel, Limit, Park, ParkReason};
 
 /// One work item, and the duty to answer it.
 pub(super) struct Item {
@@ -94,7 +94,7 @@ impl Orchestrations {
 
 fn too_large(bytes: usize, room: usize) -> Park {
     Park::new(
-        ParkReason::Payload,
+        ParkReason::Limit(Limit::Payload),
         format!("one decision of the orchestrator has {bytes} bytes; a message to this scheduler holds {room} bytes"),
         "carry fewer or smaller events over when continuing as new, and pass references to large data instead of the data",
     )
@@ -106,12 +106,13 @@ impl Shared {
         let instance_id = request.instance_id.clone();
         let result = catch_unwind(AssertUnwindSafe(|| self.episodes.run(request, &token, fetched)));
         match result {
-            Ok(Outcome::Answer(response, _)) if let Some((bytes, room)) = oversized(&response, (self.parks)()) => {
+            Ok(Outcome::Answer(response, ..)) if let Some((bytes, room)) = oversized(&response, (self.parks)()) => {
                 self.park(instance_id, too_large(bytes, room), String::new(), token, owed);
             }
-            Ok(Outcome::Answer(response, logs)) => {
+            Ok(Outcome::Answer(response, fuel, logs)) => {
                 self.patience.lock().went_on(&instance_id);
-                owed.answer(Answer::Orchestration(Box::new(response)), logs);
+                let fuel = fuel.map(|Fuel { episode, execution }| v1::Fuel { episode, execution });
+                owed.answer(Answer::Orchestration(Box::new(response), fuel), logs);
             }
             Ok(Outcome::NeedsHistory(request)) => self.fetch(request, token, owed),
             Ok(Outcome::Park(park, component)) => self.park(instance_id, park, component, token, owed),
@@ -149,7 +150,7 @@ impl Shared {
 
     fn park(self: &Arc<Self>, instance_id: String, park: Park, component: String, token: String, owed: Owed) {
         let (tries, delay) = self.patience.lock().failed(&instance_id);
-        let retry = park.reason == ParkReason::Deadline && tries < DEADLINE_TRIES;
+        let retry = park.reason == ParkReason::Limit(Limit::Deadline) && tries < DEADLINE_TRIES;
         tracing::error!(
             instance = instance_id,
             component,

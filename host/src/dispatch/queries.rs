@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use super::orchestrations::THREAD_STACK;
 use crate::abi::{Failure, Outcome};
 use crate::connection::Channel;
-use crate::orchestration::{Limits, Question, convert};
+use crate::orchestration::{Question, convert};
 use crate::registry::{LoadedComponent, RegistryHandle};
 use crate::replay::{self, Recording, ReplayLimits};
 
@@ -58,20 +58,18 @@ impl Queries {
     /// Starts the threads. They end when the queue does.
     pub(crate) fn start(
         registry: RegistryHandle,
-        limits: Limits,
         threads: usize,
         histories: impl Fn() -> Box<dyn Histories>,
     ) -> std::io::Result<Self> {
         let (queue, questions) = crossbeam_channel::bounded::<(v1::Query, Replies)>(MAX_WAITING);
         for number in 0..threads.max(1) {
             let (questions, registry, histories) = (questions.clone(), registry.clone(), histories());
-            let limits = ReplayLimits { orchestration: limits, ..ReplayLimits::default() };
             std::thread::Builder::new().name(format!("queries-{number}")).stack_size(THREAD_STACK).spawn(
                 move || {
                     for (query, replies) in questions {
                         // Whoever asked may be gone by now.
                         if !replies.is_closed() {
-                            answer(query, &replies, |query| ask(&registry, &*histories, &limits, query));
+                            answer(query, &replies, |query| ask(&registry, &*histories, query));
                         }
                     }
                 },
@@ -107,14 +105,15 @@ fn answer(query: v1::Query, replies: &Replies, ask: impl FnOnce(v1::Query) -> Ou
     let _ = replies.send(v1::QueryAnswer { number, output, failure });
 }
 
-fn ask(registry: &RegistryHandle, histories: &dyn Histories, limits: &ReplayLimits, query: v1::Query) -> Outcome {
+fn ask(registry: &RegistryHandle, histories: &dyn Histories, query: v1::Query) -> Outcome {
     // The history may be long: it is not fetched for nothing.
     let version = query.version.as_deref().filter(|version| !version.is_empty());
     let component = component(registry, &query.orchestrator, version)?;
     let execution_id = Some(query.execution_id).filter(|id| !id.is_empty());
     let events = histories.fetch(query.instance_id.clone(), execution_id).map_err(|status| vec![unfetched(&status)])?;
     let recording = Recording { instance_id: query.instance_id, events };
-    replay::query(&component, recording, &Question { name: query.name, input: query.input }, limits)
+    let limits = ReplayLimits::of(&component);
+    replay::query(&component, recording, &Question { name: query.name, input: query.input }, &limits)
 }
 
 fn component(

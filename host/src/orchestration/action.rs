@@ -16,6 +16,18 @@ pub struct Turn {
     pub ended: bool,
     /// What the guest logged in this episode.
     pub logs: Vec<LogLine>,
+    /// What the episode cost.
+    pub fuel: Fuel,
+}
+
+/// What an orchestrator's computing has cost, in units of fuel: about one for each WebAssembly instruction. It depends on the history and
+/// on the component alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fuel {
+    /// The latest episode.
+    pub episode: u64,
+    /// The execution from its beginning to the end of that episode, the making of the component instance included.
+    pub execution: u64,
 }
 
 /// A decision and its id.

@@ -37,6 +37,11 @@ impl ExternalEvents {
         self.buffered > 0
     }
 
+    /// How many ops wait for an event.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(super) fn wait(&mut self, op: OpId, name: &str) {
         let key = name.to_lowercase();
         let entry = self.names.entry(key.clone()).or_default();

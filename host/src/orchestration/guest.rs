@@ -1,6 +1,7 @@
 //! The code behind a session, seen from the session.
 
 use super::history::Time;
+use super::limit::Limit;
 use super::seed::Streams;
 use crate::abi::orchestrator::Context;
 use crate::abi::{Command, Failure, Outcome, Resolution};
@@ -22,6 +23,12 @@ pub trait Guest {
     fn take_logs(&mut self) -> Vec<LogLine> {
         Vec::new()
     }
+    /// The calls from now on may use up this much fuel together; none: as much as they want. What they use is counted in any case.
+    fn refuel(&mut self, _fuel: Option<u64>) {}
+    /// The fuel that all calls together have used, its making included.
+    fn fuel(&self) -> u64 {
+        0
+    }
     /// How many bytes of memory the guest holds while it is suspended.
     fn memory(&self) -> usize {
         0
@@ -42,10 +49,8 @@ pub struct Question {
 pub enum GuestFault {
     /// The user's code panicked, or trapped for a reason of its own.
     Trap(Failure),
-    /// A limit of the sandbox was reached: which one (`memory`, `stack`), and what happened.
-    Limit(&'static str, String),
-    /// The call took too long.
-    Deadline(String),
+    /// A limit of the sandbox was reached: which one, and what happened, with the limit's value.
+    Limit(Limit, String),
     /// The guest broke the contract.
     Contract(String),
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::limit::Limit;
+
 /// Parks an instance: nothing is lost, and it goes on when a fitting component or a higher limit is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Park {
@@ -44,16 +46,8 @@ pub enum ParkReason {
     ReplayTrap,
     /// The guest broke the contract.
     Contract,
-    /// A payload is over the limit.
-    Payload,
-    /// Too many commands at once.
-    Commands,
-    /// The memory limit was reached.
-    Memory,
-    /// The stack limit was reached.
-    Stack,
-    /// A call took too long, several times.
-    Deadline,
+    /// The orchestrator reached a limit; the deadline several times.
+    Limit(Limit),
     /// No component here has that name and version.
     NoVersion,
     /// The history is not one that this host can run.
@@ -69,11 +63,7 @@ impl ParkReason {
             Self::Divergence => "divergence",
             Self::ReplayTrap => "replay-trap",
             Self::Contract => "contract",
-            Self::Payload => "payload",
-            Self::Commands => "commands",
-            Self::Memory => "memory",
-            Self::Stack => "stack",
-            Self::Deadline => "deadline",
+            Self::Limit(limit) => limit.word(),
             Self::NoVersion => "no-version",
             Self::History => "history",
             Self::Unsupported => "unsupported",

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use durawasm_proto::tag;
 
-use super::action::{Action, Completion, Decision, Status, Turn};
+use super::action::{Action, Completion, Decision, Fuel, Status, Turn};
 use super::external::ExternalEvents;
 use super::guest::{Guest, GuestFault, Question};
 use super::history::{EventKind, ExecutionStarted, HistoryEvent, Time};
@@ -55,15 +55,22 @@ pub struct Limits {
     pub payload: usize,
     /// Commands that one call of the guest may answer with.
     pub commands: usize,
-    /// Resolutions handed over in one call. Has no influence on what happens.
+    /// Calls, timers, children and events that may be waited for at the same time.
+    pub pending: usize,
+    /// Fuel of one episode; none: as much as it wants. What the history already holds is counted and never limited.
+    pub fuel: Option<u64>,
+    /// Resolutions handed over in one call. Has no influence on what happens, only on how the fuel is counted: see `docs/limits.md`.
     pub batch: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { payload: 1 << 20, commands: 100_000, batch: 512 }
+        Self { payload: 1 << 20, commands: 100_000, pending: 100_000, fuel: Some(FUEL), batch: 1 }
     }
 }
+
+/// About three to eight seconds of computing: hundreds of times what an honest episode takes.
+pub(crate) const FUEL: u64 = 10_000_000_000;
 
 /// Tags that begin like this are durawasm's own, and no guest sees them.
 const OWN_TAGS: &str = "durawasm.";
@@ -97,6 +104,10 @@ pub struct Session<G> {
     matching: Matching,
     /// How the guest's code failed, after which the guest cannot be called any more.
     failure: Option<Failure>,
+    /// What the guest had used when the current episode began.
+    fuel_before: u64,
+    /// What each episode used, if somebody wants to know.
+    fuel_of_episodes: Option<Vec<u64>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +152,27 @@ impl<G: Guest> Session<G> {
             replaying: false,
             matching: Matching::Strict,
             failure: None,
+            fuel_before: 0,
+            fuel_of_episodes: None,
         }
+    }
+
+    /// Remembers from now on what each episode costs: see [`Session::fuel_of_episodes`].
+    pub fn record_fuel(&mut self) {
+        self.fuel_of_episodes.get_or_insert_default();
+    }
+
+    /// What each episode cost, in the order of the history, if that was asked for before.
+    pub fn fuel_of_episodes(&self) -> Vec<u64> {
+        let ended = self.fuel_of_episodes.as_deref().unwrap_or_default();
+        let latest = self.first_episode.filter(|_| self.fuel_of_episodes.is_some()).map(|_| self.fuel().episode);
+        ended.iter().copied().chain(latest).collect()
+    }
+
+    /// What the latest episode and the whole execution have cost until now.
+    pub fn fuel(&self) -> Fuel {
+        let execution = self.guest.fuel();
+        Fuel { episode: execution - self.fuel_before, execution }
     }
 
     /// Applies events that are committed and then events that are new, and says what the new ones led to.
@@ -212,6 +243,7 @@ impl<G: Guest> Session<G> {
             return Ok(());
         }
         self.replaying = true;
+        self.guest.refuel(None);
         for event in past {
             self.event(event)?;
         }
@@ -224,6 +256,7 @@ impl<G: Guest> Session<G> {
     }
 
     fn live(&mut self, new: Vec<HistoryEvent>) -> Result<(), Stop> {
+        self.guest.refuel(self.limits.fuel);
         for event in new {
             self.event(event)?;
         }
@@ -254,6 +287,7 @@ impl<G: Guest> Session<G> {
             custom_status: self.custom_status.clone(),
             ended: self.ended.is_some(),
             logs: self.guest.take_logs(),
+            fuel: self.fuel(),
         }
     }
 
@@ -264,6 +298,7 @@ impl<G: Guest> Session<G> {
             EventKind::EpisodeStarted => {
                 self.flush()?;
                 self.episode_begins(position)?;
+                self.fuel_begins();
                 self.now = self.now.max(event.time);
                 self.first_episode.get_or_insert(event.time);
             }
@@ -301,6 +336,18 @@ impl<G: Guest> Session<G> {
             EventKind::Rewound | EventKind::Skipped => {}
         }
         Ok(())
+    }
+
+    /// An episode begins: what it uses is counted, and limited if it is a new one.
+    fn fuel_begins(&mut self) {
+        let used = self.guest.fuel();
+        if self.first_episode.is_some()
+            && let Some(episodes) = &mut self.fuel_of_episodes
+        {
+            episodes.push(used - self.fuel_before);
+        }
+        self.fuel_before = used;
+        self.guest.refuel(self.limits.fuel.filter(|_| !self.replaying));
     }
 
     fn start(&mut self, started: ExecutionStarted) -> Result<(), Stop> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::abi::component::Definition;
 use crate::deployment::{Deployment, Grant, Manifest, Refusal, Unavailable};
 use crate::orchestration::Program;
-use crate::sandbox::{self, ActivityCode, CodeCache, ContractError, Engines, OrchestratorCode};
+use crate::sandbox::{self, ActivityCode, CodeCache, ContractError, Engines, OrchestratorCode, SandboxLimits};
 
 /// One component, compiled and linked, ready to run what it offers.
 pub struct LoadedComponent {
@@ -67,7 +67,7 @@ impl LoadedComponent {
         let linked = sandbox::LinkedComponent::new(bytes, &Manifest::default().digest(bytes), engines, cache)?;
         let info = linked.describe(&deployment.terms.limits)?;
         let grant = Arc::new(Grant::new(&info.name, &deployment.manifest, &deployment.terms)?);
-        let (orchestrator, activity) = linked.code(&grant)?;
+        let (orchestrator, activity) = linked.code(format!("{} {}", info.name, info.version), &grant)?;
         let names = |definitions: &[Definition]| definitions.iter().map(|definition| definition.name.clone()).collect();
         let (orchestrators, activities): (Vec<String>, Vec<String>) =
             (names(&info.orchestrators), names(&info.activities));
@@ -136,6 +136,11 @@ impl LoadedComponent {
     /// Whether its activities are functions of their context and input and of nothing else.
     pub fn is_pure(&self) -> bool {
         self.grant.is_pure()
+    }
+
+    /// What its guests may use up.
+    pub fn limits(&self) -> &SandboxLimits {
+        &self.grant.limits
     }
 
     /// What a session must know of it.

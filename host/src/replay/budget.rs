@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::abi::orchestrator::Context;
 use crate::abi::{Command, Outcome, Resolution};
-use crate::orchestration::{Guest, GuestFault, LogLine, Question, Streams, Time};
+use crate::orchestration::{Guest, GuestFault, Limit, LogLine, Question, Streams, Time};
 
 pub(super) struct Budget<G> {
     guest: G,
@@ -21,7 +21,8 @@ impl<G> Budget<G> {
         if Instant::now() < self.until {
             return Ok(());
         }
-        Err(GuestFault::Deadline(format!("the replay took more than {} ms in all", self.time.as_millis())))
+        let message = format!("the replay took more than {} ms in all", self.time.as_millis());
+        Err(GuestFault::Limit(Limit::Deadline, message))
     }
 }
 
@@ -39,6 +40,14 @@ impl<G: Guest> Guest for Budget<G> {
     fn answer(&mut self, now: Time, question: &Question) -> Result<Option<Outcome>, GuestFault> {
         self.check()?;
         self.guest.answer(now, question)
+    }
+
+    fn refuel(&mut self, fuel: Option<u64>) {
+        self.guest.refuel(fuel);
+    }
+
+    fn fuel(&self) -> u64 {
+        self.guest.fuel()
     }
 
     fn take_logs(&mut self) -> Vec<LogLine> {
@@ -70,6 +79,6 @@ mod tests {
     fn calls_within_the_time_are_made_and_none_after_it() {
         assert!(Budget::new(Idle, Duration::from_secs(60)).resume(Time::default(), &[]).is_ok());
         let late = Budget::new(Idle, Duration::ZERO).resume(Time::default(), &[]);
-        assert!(matches!(late, Err(GuestFault::Deadline(_))));
+        assert!(matches!(late, Err(GuestFault::Limit(Limit::Deadline, _))));
     }
 }

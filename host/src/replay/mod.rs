@@ -44,6 +44,13 @@ pub struct ReplayLimits {
     pub time: Duration,
 }
 
+impl ReplayLimits {
+    /// Those with which a host would run the component.
+    pub fn of(component: &LoadedComponent) -> Self {
+        Self { orchestration: component.limits().orchestrator.session(), ..Self::default() }
+    }
+}
+
 impl Default for ReplayLimits {
     fn default() -> Self {
         Self { orchestration: Limits::default(), time: Duration::from_secs(30) }
@@ -98,16 +105,23 @@ fn run(
     let events = past.len() + last.as_ref().map_or(0, |last| last.events);
     let guest = Budget::new(Orchestrator::new(Arc::clone(code)), limits.time);
     let mut session = Session::new(guest, instance_id, Arc::clone(component.program()), limits.orchestration);
+    session.record_fuel();
     // Without new events nothing is decided: what the replay led to is what the history holds.
     if let Err(park) = session.apply(past, []) {
         return Err(disagree(session.position().checked_sub(1), park));
     }
     let open = session.open_ops();
-    let Some(last) = last else { return Ok((session, Replayed { orchestrator, events, open, ended: false })) };
+    let Some(last) = last else {
+        let fuel = session.fuel_of_episodes();
+        return Ok((session, Replayed { orchestrator, events, open, ended: false, fuel }));
+    };
     let first = session.position();
     let outcome = session.apply([], last.incoming.clone()).and_then(|turn| last.compare(&session, &turn.actions));
     match outcome {
-        Ok(()) => Ok((session, Replayed { orchestrator, events, open: 0, ended: true })),
+        Ok(()) => {
+            let fuel = session.fuel_of_episodes();
+            Ok((session, Replayed { orchestrator, events, open: 0, ended: true, fuel }))
+        }
         Err(park) => Err(disagree(Some(first), park)),
     }
 }

@@ -61,11 +61,7 @@ fn parked(disagreement: &Disagreement) -> Failure {
         ParkReason::Divergence => "Divergence",
         ParkReason::ReplayTrap => "ReplayTrap",
         ParkReason::Contract => "ContractBreach",
-        ParkReason::Payload => "Payload",
-        ParkReason::Commands => "Commands",
-        ParkReason::Memory => "MemoryLimit",
-        ParkReason::Stack => "StackLimit",
-        ParkReason::Deadline => "Deadline",
+        ParkReason::Limit(limit) => limit.failure_type(),
         ParkReason::NoVersion => "NoVersion",
         ParkReason::History => "History",
         ParkReason::Unsupported => "Unsupported",
@@ -77,9 +73,7 @@ fn parked(disagreement: &Disagreement) -> Failure {
 fn trouble(fault: GuestFault) -> Failure {
     match fault {
         GuestFault::Trap(failure) => failure,
-        GuestFault::Limit("stack", message) => one("StackLimit", message),
-        GuestFault::Limit(_, message) => one("MemoryLimit", message),
-        GuestFault::Deadline(message) => one("Deadline", message),
+        GuestFault::Limit(limit, message) => one(limit.failure_type(), message),
         GuestFault::Contract(message) => one("ContractBreach", message),
     }
 }

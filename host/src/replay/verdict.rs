@@ -16,6 +16,9 @@ pub struct Replayed {
     pub open: usize,
     /// Whether the history tells the end of the execution.
     pub ended: bool,
+    /// What each of its episodes cost, in units of fuel: one for each `orchestratorStarted` of the history. The first one includes the making of
+    /// the component instance.
+    pub fuel: Vec<u64>,
 }
 
 /// A history that does not replay, and why.

@@ -1,7 +1,5 @@
 //! The activity's sandbox: a fresh instance for each call, asynchronous, with real clocks and random numbers and nothing else.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
@@ -13,12 +11,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::contract::ContractError;
 use super::denial::{DeniedResources, Role};
 use super::engine::Clock;
-use super::limits::{MemoryMeter, SandboxLimits};
+use super::limits::{GuestLimits, MAX_HANDLES, Meter};
 use super::logs::{LogBuffer, Logging, Standard};
 use super::{contract, fault, logs};
 use crate::abi::activity::{Context, GuestIndices};
 use crate::abi::{Failure, Outcome};
-use crate::orchestration::{GuestFault, LogLine};
+use crate::orchestration::{GuestFault, Limit, LogLine};
 
 /// What the functions that an activity imports work on.
 pub(super) struct ActivityState {
@@ -26,7 +24,7 @@ pub(super) struct ActivityState {
     table: ResourceTable,
     logs: LogBuffer,
     output: Output,
-    memory: MemoryMeter,
+    meter: Meter,
 }
 
 impl WasiView for ActivityState {
@@ -45,8 +43,10 @@ impl Logging for ActivityState {
 pub struct ActivityCode {
     instance: InstancePre<ActivityState>,
     exports: GuestIndices,
-    limits: SandboxLimits,
-    _clock: Clock,
+    /// Name and version of the component, for people.
+    label: String,
+    limits: GuestLimits,
+    clock: Clock,
 }
 
 /// How a call ended, and what the guest logged.
@@ -62,7 +62,8 @@ impl ActivityCode {
     pub(super) fn new(
         engine: &Engine,
         component: &Component,
-        limits: SandboxLimits,
+        component_label: String,
+        limits: GuestLimits,
         clock: Clock,
     ) -> Result<Self, ContractError> {
         let mut linker = Linker::<ActivityState>::new(engine);
@@ -82,7 +83,7 @@ impl ActivityCode {
         }
         let instance = linker.instantiate_pre(component)?;
         let exports = GuestIndices::new(&instance)?;
-        Ok(Self { instance, exports, limits, _clock: clock })
+        Ok(Self { instance, exports, label: component_label, limits, clock })
     }
 
     /// Calls an activity. Whatever goes wrong is the call's failure.
@@ -96,26 +97,75 @@ impl ActivityCode {
         let state = ActivityState {
             wasi,
             table: ResourceTable::new(),
-            logs: LogBuffer::default(),
+            logs: LogBuffer::new(self.limits.log_lines, self.limits.log_bytes),
             output,
-            memory: MemoryMeter::new(self.limits.activity_memory),
+            meter: Meter::new(&self.limits),
         };
         let mut store = Store::new(self.instance.engine(), state);
-        store.limiter(|state| &mut state.memory);
-        // Yields at each tick, so that a computing guest does not hold its thread.
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
-        store.set_epoch_deadline(1);
+        store.set_hostcall_fuel(self.limits.answer);
+        store.set_max_component_handles(MAX_HANDLES);
+        if self.clock.enforces() {
+            store.limiter(|state| &mut state.meter);
+            // Yields at each tick, so that a computing guest does not hold its thread.
+            store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+            store.set_epoch_deadline(1);
+        }
 
-        let deadline = self.limits.activity_deadline;
+        let deadline = self.limits.deadline;
         let result = tokio::time::timeout(deadline, self.call(&mut store, context, input)).await;
         let state = store.data_mut();
         state.gather_output();
         let outcome = match result {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => Err(vec![failure(fault::explain(&error, &mut state.logs, deadline))]),
-            Err(_) => Err(vec![failure(GuestFault::Deadline(took_too_long(deadline)))]),
+            Ok(Err(error)) => Err(vec![self.failure(context, fault::explain(&error, &mut state.logs, &self.limits))]),
+            Err(_) => {
+                let message = format!("it took more than {} ms", deadline.as_millis());
+                Err(vec![self.reached(context, Limit::Deadline, &message)])
+            }
         };
-        ActivityRun { outcome, logs: state.logs.take() }
+        ActivityRun { outcome: self.check(context, outcome), logs: state.logs.take() }
+    }
+
+    /// What its activities may use up.
+    pub fn limits(&self) -> &GuestLimits {
+        &self.limits
+    }
+
+    fn check(&self, context: &Context, outcome: Outcome) -> Outcome {
+        match outcome {
+            Ok(Some(output)) if output.len() > self.limits.payload => {
+                let message =
+                    format!("its output has {} bytes; the limit is {} bytes", output.len(), self.limits.payload);
+                Err(vec![self.reached(context, Limit::Payload, &message)])
+            }
+            Err(failures) if failures.is_empty() => {
+                let message = "the guest failed without saying why: the list of failures is empty".to_owned();
+                Err(vec![self.failure(context, GuestFault::Contract(message))])
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// An activity's fault is the failure of the call.
+    fn failure(&self, context: &Context, fault: GuestFault) -> Failure {
+        match fault {
+            GuestFault::Trap(failure) => failure,
+            GuestFault::Limit(limit, message) => self.reached(context, limit, &message),
+            GuestFault::Contract(message) => failure("ContractBreach", message, true),
+        }
+    }
+
+    fn reached(&self, context: &Context, limit: Limit, what: &str) -> Failure {
+        let word = limit.word();
+        let message = format!(
+            "activity `{}` of component {} reached the limit `{word}` in call {}: {what}. What to do: {}",
+            context.name,
+            self.label,
+            context.call_id,
+            limit.remedy("activity")
+        );
+        // The same output would be as large the next time; for the rest another try may meet another world.
+        failure(limit.failure_type(), message, limit != Limit::Payload)
     }
 
     async fn call(
@@ -130,19 +180,8 @@ impl ActivityCode {
     }
 }
 
-fn took_too_long(deadline: Duration) -> String {
-    format!("the activity took more than {} ms", deadline.as_millis())
-}
-
-/// An activity's fault is the failure of the call. What another try may mend says so.
-fn failure(fault: GuestFault) -> Failure {
-    let (error_type, message) = match fault {
-        GuestFault::Trap(failure) => return failure,
-        GuestFault::Limit(limit, message) => (if limit == "stack" { "StackLimit" } else { "MemoryLimit" }, message),
-        GuestFault::Deadline(message) => ("Deadline", message),
-        GuestFault::Contract(message) => ("ContractBreach", message),
-    };
-    Failure { error_type: error_type.to_owned(), message, stack: None, retriable: true, properties: Vec::new() }
+fn failure(error_type: &str, message: String, retriable: bool) -> Failure {
+    Failure { error_type: error_type.to_owned(), message, stack: None, retriable, properties: Vec::new() }
 }
 
 /// What wasmtime's own implementation of WASI covers.

@@ -3,8 +3,10 @@
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
+use super::engine::Clock;
+use super::fault;
+use super::limits::OrchestratorLimits;
 use super::orchestrator::OrchestratorState;
-use super::{SandboxLimits, fault};
 use crate::abi::{self, component};
 use crate::orchestration::{GuestFault, Streams, Time};
 
@@ -113,22 +115,22 @@ pub(crate) fn exports(engine: &Engine, component: &Component) -> Result<Exports,
 pub(crate) fn describe(
     instance: &InstancePre<OrchestratorState>,
     exports: Exports,
-    limits: &SandboxLimits,
+    limits: &OrchestratorLimits,
+    clock: &Clock,
 ) -> Result<component::Info, ContractError> {
-    let deadline = limits.orchestrator_deadline;
     // The answer must not depend on anything, so that any fixed time and seed will do.
-    let state = OrchestratorState::new(&Streams::new("", Time::default()), Time::default(), limits.orchestrator_memory);
-    let mut store = state.store(instance.engine(), deadline);
+    let state = OrchestratorState::new(&Streams::new("", Time::default()), Time::default(), limits);
+    let mut store = state.store(instance.engine(), limits, clock, limits.fuel)?;
     let indices = component::GuestIndices::new(instance)?;
     let info = instance
         .instantiate(&mut store)
         .and_then(|instance| indices.load(&mut store, &instance))
         .and_then(|guest| guest.call_describe(&mut store))
-        .map_err(|error| match fault::explain(&error, &mut store.data_mut().logs, deadline) {
+        .map_err(|error| match fault::explain(&error, &mut store.data_mut().logs, &limits.guest) {
             GuestFault::Trap(failure) => {
                 ContractError::Description(format!("`describe` failed: {}: {}", failure.error_type, failure.message))
             }
-            GuestFault::Limit(_, message) | GuestFault::Deadline(message) | GuestFault::Contract(message) => {
+            GuestFault::Limit(_, message) | GuestFault::Contract(message) => {
                 ContractError::Description(format!("`describe` failed: {message}"))
             }
         })?;

@@ -17,7 +17,8 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 /// Components with more bytes than this are large.
 const LARGE: usize = 4 << 20;
 
-const STACK: usize = 1 << 20;
+/// The WebAssembly stack of one call, in bytes. One for all guests: it belongs to the engine.
+pub const STACK: usize = 1 << 20;
 
 /// The proposals that guests may use, beside those of WebAssembly 2.0. What is not listed is refused when a component is loaded, also
 /// if a later wasmtime allows it by default: each of these was looked at with determinism in mind.
@@ -53,12 +54,29 @@ pub struct Engines {
 
 /// How engines are built. The default is what a host runs on; all else is for tests and measurements, which compare
 /// variants: none of them may change what an orchestrator does.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct EngineOptions {
+    /// Whether what guests use up is counted and limited: fuel, deadlines, memory. Off only to measure what that costs.
+    pub enforcement: bool,
     /// Which of the two settings for memory orchestrators get.
     pub memories: Memories,
     /// Has the last word on the settings of each engine: for instance another processor, or memories that a test can look at.
     pub adjust: Option<Arc<dyn Fn(&mut Config) + Send + Sync>>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { enforcement: true, memories: Memories::default(), adjust: None }
+    }
+}
+
+impl std::fmt::Debug for EngineOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineOptions")
+            .field("enforcement", &self.enforcement)
+            .field("memories", &self.memories)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Which of the two settings for the memory of orchestrators a component gets.
@@ -76,7 +94,15 @@ pub enum Memories {
 /// Keeps the deadlines' clock going: held by all code that can run, else a deadline would never come.
 #[derive(Clone)]
 pub(super) struct Clock {
-    _ticker: Arc<Ticker>,
+    /// None if nothing is enforced.
+    ticker: Option<Arc<Ticker>>,
+}
+
+impl Clock {
+    /// Whether what guests use up is limited.
+    pub(super) fn enforces(&self) -> bool {
+        self.ticker.is_some()
+    }
 }
 
 impl Engines {
@@ -93,16 +119,17 @@ impl Engines {
             }
             Engine::new(&config)
         };
-        let small = engine(small())?;
-        let large = engine(large())?;
-        let effects = engine(effects())?;
+        let small = engine(small(options))?;
+        let large = engine(large(options))?;
+        let effects = engine(effects(options))?;
         let large_from = match options.memories {
             Memories::BySize => LARGE,
             Memories::Small => usize::MAX,
             Memories::Large => 0,
         };
-        let ticker = Arc::new(Ticker::start(vec![small.clone(), large.clone(), effects.clone()])?);
-        Ok(Self { small, large, effects, large_from, clock: Clock { _ticker: ticker } })
+        let engines = || vec![small.clone(), large.clone(), effects.clone()];
+        let ticker = options.enforcement.then(|| Ticker::start(engines())).transpose()?.map(Arc::new);
+        Ok(Self { small, large, effects, large_from, clock: Clock { ticker } })
     }
 
     /// The engine that runs a component of this size as an orchestrator.
@@ -121,10 +148,10 @@ impl Engines {
 }
 
 /// What all engines share.
-fn shared() -> Config {
+fn shared(options: &EngineOptions) -> Config {
     let mut config = Config::new();
     config
-        .epoch_interruption(true)
+        .epoch_interruption(options.enforcement)
         .max_wasm_stack(STACK)
         .async_stack_size(2 * STACK)
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
@@ -138,14 +165,14 @@ fn shared() -> Config {
 }
 
 /// What determinism asks for.
-fn deterministic() -> Config {
-    let mut config = shared();
-    config.cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true);
+fn deterministic(options: &EngineOptions) -> Config {
+    let mut config = shared(options);
+    config.consume_fuel(options.enforcement).cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true);
     config
 }
 
-fn small() -> Config {
-    let mut config = deterministic();
+fn small(options: &EngineOptions) -> Config {
+    let mut config = deterministic(options);
     config
         .memory_reservation(0)
         .memory_reservation_for_growth(1 << 20)
@@ -154,14 +181,14 @@ fn small() -> Config {
     config
 }
 
-fn large() -> Config {
-    let mut config = deterministic();
+fn large(options: &EngineOptions) -> Config {
+    let mut config = deterministic(options);
     config.memory_reservation(64 << 20).memory_guard_size(64 << 10).memory_init_cow(true);
     config
 }
 
-fn effects() -> Config {
-    let mut config = shared();
+fn effects(options: &EngineOptions) -> Config {
+    let mut config = shared(options);
     config.memory_reservation(64 << 20).memory_guard_size(64 << 10);
     config
 }

@@ -3,35 +3,53 @@
 use wasmtime::{Trap, WasmBacktrace};
 
 use super::denial::Denied;
-use super::limits::LimitReached;
+use super::limits::{GuestLimits, LimitReached};
 use super::logs::LogBuffer;
 use crate::abi::Failure;
-use crate::orchestration::GuestFault;
+use crate::orchestration::{GuestFault, Limit};
 
 /// Explains the error of a call.
-pub(super) fn explain(error: &wasmtime::Error, logs: &mut LogBuffer, deadline: std::time::Duration) -> GuestFault {
+pub(super) fn explain(error: &wasmtime::Error, logs: &mut LogBuffer, limits: &GuestLimits) -> GuestFault {
     let panic = logs.take_panic();
-    if let Some(limit) = error.downcast_ref::<LimitReached>() {
-        return GuestFault::Limit("memory", limit.to_string());
+    if let Some(LimitReached { limit, message }) = error.downcast_ref() {
+        return GuestFault::Limit(*limit, message.clone());
     }
     if let Some(denied) = error.downcast_ref::<Denied>() {
         return GuestFault::Trap(failure("Denied", denied.to_string(), error));
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => GuestFault::Limit(
-            "stack",
-            format!("the guest's stack overflowed{}", panic.map(|panic| format!(" ({panic})")).unwrap_or_default()),
+            Limit::Stack,
+            format!(
+                "its stack overflowed; the limit is {} bytes{}",
+                super::engine::STACK,
+                panic.map(|panic| format!(" ({panic})")).unwrap_or_default()
+            ),
         ),
-        Some(Trap::Interrupt) => {
-            GuestFault::Deadline(format!("the guest computed for more than {} ms without an end", deadline.as_millis()))
-        }
+        Some(Trap::Interrupt) => GuestFault::Limit(
+            Limit::Deadline,
+            format!("it computed for more than {} ms without an end", limits.deadline.as_millis()),
+        ),
+        Some(Trap::OutOfFuel) => GuestFault::Limit(Limit::Fuel, "it used up the fuel of its episode".to_owned()),
         Some(trap) => GuestFault::Trap(match panic {
             Some(message) => failure("Panic", message, error),
             None => failure("Trap", format!("the guest trapped: {trap}"), error),
         }),
-        // The canonical ABI refused what the guest gave: a string that is not UTF-8, a list outside its memory, …
-        None => GuestFault::Contract(format!("the guest's answer cannot be read: {}", error.root_cause())),
+        None => refused(&error.root_cause().to_string(), limits),
     }
+}
+
+/// What wasmtime refused: it has no types for these errors.
+fn refused(why: &str, limits: &GuestLimits) -> GuestFault {
+    if why.contains("fuel allocated for hostcalls has been exhausted") {
+        let message = format!("one call handed over more than {} bytes to the host", limits.answer);
+        return GuestFault::Limit(Limit::Answer, message);
+    }
+    if let Some(count) = why.strip_prefix("resource limit exceeded: ") {
+        return GuestFault::Limit(Limit::Parts, format!("it consists of too many parts: {count}"));
+    }
+    // The canonical ABI refused what the guest gave: a string that is not UTF-8, a list outside its memory, …
+    GuestFault::Contract(format!("the guest's answer cannot be read: {why}"))
 }
 
 fn failure(error_type: &str, message: String, error: &wasmtime::Error) -> Failure {

@@ -35,19 +35,30 @@ impl LinkedComponent {
 
     /// What the component says it offers, checked against what it exports.
     pub(crate) fn describe(&self, limits: &SandboxLimits) -> Result<Info, ContractError> {
-        contract::describe(&self.orchestrator, self.exports, limits)
+        contract::describe(&self.orchestrator, self.exports, &limits.orchestrator, &self.clock)
     }
 
     /// The code of its orchestrators and of its activities.
-    pub(crate) fn code(self, grant: &Grant) -> Result<(Option<OrchestratorCode>, Option<ActivityCode>), ContractError> {
+    pub(crate) fn code(
+        self,
+        component_label: String,
+        grant: &Grant,
+    ) -> Result<(Option<OrchestratorCode>, Option<ActivityCode>), ContractError> {
         let limits = grant.limits;
         let orchestrator = if self.exports.orchestrator {
-            Some(OrchestratorCode::new(self.orchestrator, self.exports.queries, limits, self.clock.clone())?)
+            Some(OrchestratorCode::new(
+                self.orchestrator,
+                self.exports.queries,
+                limits.orchestrator,
+                self.clock.clone(),
+            )?)
         } else {
             None
         };
         let activity = match self.activity {
-            Some((engine, component)) => Some(ActivityCode::new(&engine, &component, limits, self.clock)?),
+            Some((engine, component)) => {
+                Some(ActivityCode::new(&engine, &component, component_label, limits.activity, self.clock)?)
+            }
             None => None,
         };
         Ok((orchestrator, activity))

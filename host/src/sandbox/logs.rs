@@ -3,15 +3,24 @@
 use crate::abi::log;
 use crate::orchestration::{LogLevel, LogLine};
 
-/// More lines of one episode, or of one call of an activity, are counted and dropped.
-const MAX_LINES: usize = 1_000;
+/// The longest line; what is longer is cut.
 const MAX_LINE_BYTES: usize = 16 << 10;
+/// The longest name or value of a field, and the longest target.
+const MAX_FIELD_BYTES: usize = 1 << 10;
+/// Fields of one line.
+const MAX_FIELDS: usize = 32;
 
 /// The target of the line that SDKs write when the guest's code panics, just before the trap.
 pub(super) const PANIC_TARGET: &str = "durawasm.panic";
 
-#[derive(Debug, Default)]
+/// Lines of one episode, or of one call of an activity. What is over the limits is counted and dropped, never an error: code could branch
+/// on one.
+#[derive(Debug)]
 pub(super) struct LogBuffer {
+    max_lines: usize,
+    max_bytes: usize,
+    /// The bytes of the lines that are kept.
+    bytes: usize,
     lines: Vec<LogLine>,
     dropped: usize,
     /// What was written to stdout and stderr and is not a whole line yet.
@@ -27,15 +36,33 @@ pub(super) enum Standard {
 }
 
 impl LogBuffer {
-    pub(super) fn write(&mut self, level: LogLevel, target: String, message: String, fields: Vec<(String, String)>) {
+    /// A buffer for this many lines and bytes at a time.
+    pub(super) fn new(max_lines: usize, max_bytes: usize) -> Self {
+        Self { max_lines, max_bytes, bytes: 0, lines: Vec::new(), dropped: 0, partial: Default::default(), panic: None }
+    }
+
+    pub(super) fn write(
+        &mut self,
+        level: LogLevel,
+        target: String,
+        message: String,
+        mut fields: Vec<(String, String)>,
+    ) {
+        let message = cut(message, MAX_LINE_BYTES);
         if target == PANIC_TARGET {
             self.panic = Some(message.clone());
         }
-        if self.lines.len() < MAX_LINES {
-            self.lines.push(LogLine { level, target, message: cut(message), fields });
-        } else {
+        if self.lines.len() >= self.max_lines || self.bytes >= self.max_bytes {
             self.dropped += 1;
+            return;
         }
+        fields.truncate(MAX_FIELDS);
+        let short = |text: String| cut(text, MAX_FIELD_BYTES);
+        let fields: Vec<_> = fields.into_iter().map(|(name, value)| (short(name), short(value))).collect();
+        let target = short(target);
+        let around: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.bytes += target.len() + message.len() + around;
+        self.lines.push(LogLine { level, target, message, fields });
     }
 
     /// Bytes written to a standard stream: whole lines become log lines.
@@ -69,12 +96,16 @@ impl LogBuffer {
             }
         }
         let mut lines = std::mem::take(&mut self.lines);
+        self.bytes = 0;
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
             lines.push(LogLine {
                 level: LogLevel::Warn,
                 target: "durawasm".to_owned(),
-                message: format!("{dropped} more lines were dropped: the limit is {MAX_LINES} at a time"),
+                message: format!(
+                    "{dropped} more lines were dropped: the limit is {} lines and {} bytes at a time",
+                    self.max_lines, self.max_bytes
+                ),
                 fields: Vec::new(),
             });
         }
@@ -93,12 +124,13 @@ impl LogBuffer {
     }
 }
 
-fn cut(mut message: String) -> String {
-    if message.len() > MAX_LINE_BYTES {
-        message.truncate(message.floor_char_boundary(MAX_LINE_BYTES));
-        message.push('…');
+fn cut(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit));
+        text.push('…');
+        text.shrink_to_fit();
     }
-    message
+    text
 }
 
 /// A store whose guest writes log lines.
@@ -130,9 +162,17 @@ pub(super) fn link<T: Logging + Send + 'static>(linker: &mut wasmtime::component
 mod tests {
     use super::*;
 
+    fn buffer() -> LogBuffer {
+        LogBuffer::new(10, 10_000)
+    }
+
+    fn write(logs: &mut LogBuffer, message: &str) {
+        logs.write(LogLevel::Info, "x".to_owned(), message.to_owned(), Vec::new());
+    }
+
     #[test]
     fn output_is_cut_into_lines_and_the_last_one_needs_no_end() {
-        let mut logs = LogBuffer::default();
+        let mut logs = buffer();
         logs.write_standard(Standard::Out, b"a\nb");
         logs.write_standard(Standard::Out, b"c\n");
         logs.write_standard(Standard::Err, b"d");
@@ -143,12 +183,40 @@ mod tests {
 
     #[test]
     fn a_flood_of_lines_is_counted_and_dropped() {
-        let mut logs = LogBuffer::default();
-        for _ in 0..MAX_LINES + 5 {
-            logs.write(LogLevel::Info, "x".to_owned(), "y".to_owned(), Vec::new());
+        let mut logs = buffer();
+        for _ in 0..15 {
+            write(&mut logs, "y");
         }
         let lines = logs.take();
-        assert_eq!(lines.len(), MAX_LINES + 1);
-        assert!(lines.last().unwrap().message.starts_with("5 more lines"));
+        assert_eq!(lines.len(), 11);
+        assert!(lines[10].message.starts_with("5 more lines"), "{lines:?}");
+        write(&mut logs, "the next episode begins anew");
+        assert_eq!(logs.take().len(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_bytes_is_counted_and_dropped_too() {
+        let mut logs = buffer();
+        for _ in 0..5 {
+            write(&mut logs, &"y".repeat(6_000));
+        }
+        let lines = logs.take();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[2].message.starts_with("3 more lines"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_stands_around_a_line_is_bounded() {
+        let mut logs = buffer();
+        let field = ("n".repeat(1 << 20), "v".repeat(1 << 20));
+        logs.write(LogLevel::Info, "t".repeat(1 << 20), "m".repeat(1 << 20), vec![field; 100]);
+        let line = &logs.take()[0];
+        assert_eq!(line.fields.len(), MAX_FIELDS);
+        assert!(
+            line.fields
+                .iter()
+                .all(|(name, value)| name.len() <= MAX_FIELD_BYTES + 3 && value.len() <= MAX_FIELD_BYTES + 3)
+        );
+        assert!(line.target.len() <= MAX_FIELD_BYTES + 3 && line.message.len() <= MAX_LINE_BYTES + 3);
     }
 }

@@ -19,8 +19,10 @@ mod wasi;
 pub use activity::{ActivityCode, ActivityRun};
 pub use cache::CodeCache;
 pub use contract::ContractError;
-pub use engine::{EngineOptions, Engines, Memories};
-pub use limits::SandboxLimits;
+pub use engine::{EngineOptions, Engines, Memories, STACK};
+pub use limits::{
+    GuestLimits, MAX_HANDLES, MAX_INSTANCES, MAX_MEMORIES, MAX_TABLES, OrchestratorLimits, SandboxLimits,
+};
 pub use orchestrator::{Orchestrator, OrchestratorCode};
 
 pub(crate) use linked::LinkedComponent;

@@ -1,7 +1,6 @@
 //! The orchestrator's sandbox: one store and one component instance for each orchestration instance.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use wasmtime::component::types::ComponentItem;
@@ -11,33 +10,51 @@ use wasmtime::{Engine, Store};
 use super::contract::ContractError;
 use super::denial::DeniedResources;
 use super::engine::{Clock, ticks};
-use super::limits::{MemoryMeter, SandboxLimits};
+use super::limits::{MAX_HANDLES, Meter, OrchestratorLimits};
 use super::logs::{LogBuffer, Logging};
 use super::{contract, fault, logs, wasi};
 use crate::abi::orchestrator::{Context, Guest as Exports, GuestIndices};
 use crate::abi::{Command, Outcome, Resolution, queries};
-use crate::orchestration::{Guest, GuestFault, LogLine, Question, Streams, Time};
+use crate::orchestration::{Guest, GuestFault, Limit, LogLine, Question, Streams, Time};
 
 /// What the functions that an orchestrator imports work on.
 pub(super) struct OrchestratorState {
     pub(super) now: Time,
     pub(super) random: ChaCha20Rng,
     pub(super) logs: LogBuffer,
-    pub(super) memory: MemoryMeter,
+    pub(super) meter: Meter,
+    pub(super) max_random: usize,
 }
 
 impl OrchestratorState {
-    pub(super) fn new(streams: &Streams, now: Time, memory: usize) -> Self {
-        Self { now, random: streams.wasi(), logs: LogBuffer::default(), memory: MemoryMeter::new(memory) }
+    pub(super) fn new(streams: &Streams, now: Time, limits: &OrchestratorLimits) -> Self {
+        Self {
+            now,
+            random: streams.wasi(),
+            logs: LogBuffer::new(limits.guest.log_lines, limits.guest.log_bytes),
+            meter: Meter::new(&limits.guest),
+            max_random: limits.random,
+        }
     }
 
-    /// A store whose guest is stopped by the limits.
-    pub(super) fn store(self, engine: &Engine, deadline: Duration) -> Store<Self> {
+    /// A store whose guest is stopped by the limits. It may use this much fuel.
+    pub(super) fn store(
+        self,
+        engine: &Engine,
+        limits: &OrchestratorLimits,
+        clock: &Clock,
+        fuel: u64,
+    ) -> wasmtime::Result<Store<Self>> {
         let mut store = Store::new(engine, self);
-        store.limiter(|state| &mut state.memory);
-        store.epoch_deadline_trap();
-        store.set_epoch_deadline(ticks(deadline));
-        store
+        store.set_hostcall_fuel(limits.guest.answer);
+        store.set_max_component_handles(MAX_HANDLES);
+        if clock.enforces() {
+            store.limiter(|state| &mut state.meter);
+            store.epoch_deadline_trap();
+            store.set_epoch_deadline(ticks(limits.guest.deadline));
+            store.set_fuel(fuel)?;
+        }
+        Ok(store)
     }
 }
 
@@ -71,20 +88,34 @@ pub struct OrchestratorCode {
     exports: GuestIndices,
     /// Only some components answer questions.
     queries: Option<queries::GuestIndices>,
-    limits: SandboxLimits,
-    _clock: Clock,
+    limits: OrchestratorLimits,
+    clock: Clock,
 }
 
 impl OrchestratorCode {
     pub(super) fn new(
         instance: InstancePre<OrchestratorState>,
         queries: bool,
-        limits: SandboxLimits,
+        limits: OrchestratorLimits,
         clock: Clock,
     ) -> Result<Self, ContractError> {
         let exports = GuestIndices::new(&instance)?;
         let queries = if queries { Some(queries::GuestIndices::new(&instance)?) } else { None };
-        Ok(Self { instance, exports, queries, limits, _clock: clock })
+        Ok(Self { instance, exports, queries, limits, clock })
+    }
+
+    fn explain(&self, error: &wasmtime::Error, store: &mut Store<OrchestratorState>) -> GuestFault {
+        match fault::explain(error, &mut store.data_mut().logs, &self.limits.guest) {
+            GuestFault::Limit(Limit::Fuel, message) => {
+                GuestFault::Limit(Limit::Fuel, format!("{message}; the limit is {} units", self.limits.fuel))
+            }
+            other => other,
+        }
+    }
+
+    /// What its orchestrators may use up.
+    pub fn limits(&self) -> &OrchestratorLimits {
+        &self.limits
     }
 
     /// Whether the component answers questions.
@@ -97,6 +128,10 @@ impl OrchestratorCode {
 pub struct Orchestrator {
     code: Arc<OrchestratorCode>,
     running: Option<Running>,
+    /// What the next calls may use together; none: as much as they want.
+    fuel: Option<u64>,
+    /// What all calls have used.
+    used: u64,
 }
 
 struct Running {
@@ -114,32 +149,68 @@ impl std::fmt::Debug for Orchestrator {
 impl Orchestrator {
     /// An instance that has not begun.
     pub fn new(code: Arc<OrchestratorCode>) -> Self {
-        Self { code, running: None }
+        Self { code, running: None, fuel: None, used: 0 }
+    }
+
+    /// What the next call may use.
+    fn allowance(&self) -> u64 {
+        self.fuel.unwrap_or(u64::MAX)
     }
 
     fn call<R>(&mut self, now: Time, call: impl FnOnce(&mut Running) -> wasmtime::Result<R>) -> Result<R, GuestFault> {
-        let deadline = self.code.limits.orchestrator_deadline;
-        let Some(running) = &mut self.running else {
+        let allowance = self.allowance();
+        let Self { code, running: Some(running), .. } = self else {
             return Err(GuestFault::Contract("the orchestrator was called before it was started".to_owned()));
         };
         running.store.data_mut().now = now;
-        running.store.set_epoch_deadline(ticks(deadline));
-        call(running).map_err(|error| fault::explain(&error, &mut running.store.data_mut().logs, deadline))
+        if code.clock.enforces() {
+            running.store.set_epoch_deadline(ticks(code.limits.guest.deadline));
+        }
+        let result = call(running);
+        let used = used(&running.store, allowance);
+        let result = result.map_err(|error| code.explain(&error, &mut running.store));
+        self.spend(used);
+        result
     }
 
     fn instantiate(&mut self, streams: &Streams, now: Time) -> Result<(), GuestFault> {
-        let code = &self.code;
-        let deadline = code.limits.orchestrator_deadline;
-        let state = OrchestratorState::new(streams, now, code.limits.orchestrator_memory);
-        let mut store = state.store(code.instance.engine(), deadline);
-        let (instance, exports) = code
+        let (code, allowance) = (Arc::clone(&self.code), self.allowance());
+        let state = OrchestratorState::new(streams, now, &code.limits);
+        let mut store = state
+            .store(code.instance.engine(), &code.limits, &code.clock, allowance)
+            .map_err(|error| GuestFault::Contract(format!("its store cannot be made: {error}")))?;
+        let made = code
             .instance
             .instantiate(&mut store)
-            .and_then(|instance| Ok((instance, code.exports.load(&mut store, &instance)?)))
-            .map_err(|error| fault::explain(&error, &mut store.data_mut().logs, deadline))?;
+            .and_then(|instance| Ok((instance, code.exports.load(&mut store, &instance)?)));
+        let used = used(&store, allowance);
+        let (instance, exports) = made.map_err(|error| code.explain(&error, &mut store))?;
         self.running = Some(Running { store, instance, exports });
+        self.spend(used);
         Ok(())
     }
+
+    /// Counts what a call has used; what is left is for the next ones.
+    fn spend(&mut self, used: u64) {
+        self.used = self.used.saturating_add(used);
+        self.fuel = self.fuel.map(|fuel| fuel.saturating_sub(used));
+        self.fill();
+    }
+
+    fn fill(&mut self) {
+        let allowance = self.allowance();
+        if self.code.clock.enforces()
+            && let Some(running) = &mut self.running
+        {
+            // Fails only if fuel is not counted, and it is if limits are enforced.
+            let _ = running.store.set_fuel(allowance);
+        }
+    }
+}
+
+/// What has been used of an allowance. Nothing if fuel is not counted.
+fn used(store: &Store<OrchestratorState>, allowance: u64) -> u64 {
+    store.get_fuel().map_or(0, |left| allowance.saturating_sub(left))
 }
 
 impl Guest for Orchestrator {
@@ -162,13 +233,25 @@ impl Guest for Orchestrator {
         self.call(now, answer).map(Some)
     }
 
+    fn refuel(&mut self, fuel: Option<u64>) {
+        self.fuel = fuel;
+        self.fill();
+    }
+
+    fn fuel(&self) -> u64 {
+        self.used
+    }
+
     fn take_logs(&mut self) -> Vec<LogLine> {
         self.running.as_mut().map(|running| running.store.data_mut().logs.take()).unwrap_or_default()
     }
 
     fn memory(&self) -> usize {
-        // What the store, the tables and the session hold beside the linear memory, in round numbers.
+        // What the store and the session hold beside memories and tables, in round numbers.
         const OVERHEAD: usize = 16 << 10;
-        self.running.as_ref().map_or(0, |running| running.store.data().memory.used() + OVERHEAD)
+        self.running.as_ref().map_or(0, |running| {
+            let meter = &running.store.data().meter;
+            meter.memory() + meter.elements() * size_of::<usize>() + OVERHEAD
+        })
     }
 }

@@ -10,12 +10,11 @@ use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType, Val};
 use wasmtime::{Engine, StoreContextMut};
 
-use super::denial::{Denied, DeniedResources, Role};
+use super::denial::{DeniedResources, Role};
+use super::limits::LimitReached;
 use super::logs::Standard;
 use super::orchestrator::OrchestratorState;
-
-/// Random bytes that may be asked for at once.
-const MAX_RANDOM: u64 = 1 << 20;
+use crate::orchestration::Limit;
 
 /// Host resources of `wasi:io`. None holds anything: a stream is told from another by its number.
 struct OutputStream;
@@ -101,7 +100,7 @@ fn define(linker: &mut LinkerInstance<'_, OrchestratorState>, interface: &str, n
             })?;
         }
         ("wasi:random/random", "get-random-bytes") | ("wasi:random/insecure", "get-insecure-random-bytes") => {
-            random_bytes(linker, interface, name)?;
+            random_bytes(linker, name)?;
         }
         ("wasi:cli/environment", "get-environment" | "get-arguments")
         | ("wasi:filesystem/preopens", "get-directories") => linker.func_new(name, |_, _, _, results| {
@@ -129,17 +128,14 @@ fn datetime(seconds: u64, nanoseconds: u32) -> Val {
     Val::Record(vec![("seconds".to_owned(), Val::U64(seconds)), ("nanoseconds".to_owned(), Val::U32(nanoseconds))])
 }
 
-fn random_bytes(
-    linker: &mut LinkerInstance<'_, OrchestratorState>,
-    interface: &str,
-    name: &str,
-) -> wasmtime::Result<()> {
-    let (interface, function) = (interface.to_owned(), name.to_owned());
+fn random_bytes(linker: &mut LinkerInstance<'_, OrchestratorState>, name: &str) -> wasmtime::Result<()> {
     linker.func_wrap(name, move |mut cx: Cx<'_>, (length,): (u64,)| {
-        if length > MAX_RANDOM {
-            return Err(wasmtime::Error::new(Denied::new(Role::Orchestrator, &interface, &function)));
-        }
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        let limit = cx.data().max_random;
+        let length = usize::try_from(length).ok().filter(|length| *length <= limit).ok_or_else(|| {
+            let message = format!("it asked for {length} random bytes at once; the limit is {limit} bytes");
+            wasmtime::Error::new(LimitReached::new(Limit::Random, message))
+        })?;
+        let mut bytes = vec![0; length];
         cx.data_mut().random.fill_bytes(&mut bytes);
         Ok((bytes,))
     })

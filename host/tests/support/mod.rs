@@ -21,6 +21,13 @@ pub fn guest(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()))
 }
 
+/// The default limits, changed.
+pub fn limits(change: impl FnOnce(&mut SandboxLimits)) -> SandboxLimits {
+    let mut limits = SandboxLimits::default();
+    change(&mut limits);
+    limits
+}
+
 /// Loads a component.
 pub fn load(name: &str, limits: SandboxLimits) -> LoadedComponent {
     let engines = Engines::new().unwrap();

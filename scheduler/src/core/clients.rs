@@ -114,6 +114,7 @@ impl Partition {
             open_activities: 0,
             open_children: 0,
             parked: None,
+            fuel: None,
         };
         let mut instance = Box::new(Instance::new(record, Vec::new()));
         let event = events::event(events::NO_ACTION, now, EventType::ExecutionStarted(Box::new(started)));

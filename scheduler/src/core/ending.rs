@@ -72,6 +72,9 @@ impl Partition {
         record.scheduled_start = None;
         record.trace = None;
         record.base = None;
+        if let Some(fuel) = &mut record.fuel {
+            fuel.execution = None;
+        }
         record.history_len = 0;
         record.history_bytes = 0;
         record.open_activities = 0;
@@ -88,6 +91,9 @@ impl Partition {
         custom_status: Option<String>,
     ) {
         let now = self.now;
+        if let Some(fuel) = &mut instance.record.fuel {
+            fuel.earlier = fuel.total();
+        }
         self.next_execution(instance);
         let record = &mut instance.record;
         record.version = complete.new_version.or_else(|| record.version.take());

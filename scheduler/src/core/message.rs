@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use durawasm_proto::durabletask as pb;
+use durawasm_proto::{durabletask as pb, v1};
 
 use super::dispatch::{Route, StreamInfo};
 use super::ids::{BatchSeq, InstanceId, Position, RequestId, RunId, StreamId};
@@ -67,7 +67,7 @@ pub enum Input {
     /// A worker's stream is gone.
     Disconnect(StreamId),
     /// A worker answers an episode.
-    CompleteEpisode(RequestId, Token, Box<pb::OrchestratorResponse>),
+    CompleteEpisode(RequestId, Token, Box<pb::OrchestratorResponse>, Option<v1::Fuel>),
     /// A worker answers an activity.
     CompleteActivity(RequestId, Token, Box<ActivityOutcome>),
     /// A worker gives an item back, perhaps saying why.
@@ -206,6 +206,8 @@ pub struct EpisodeItem {
     pub warm: bool,
     /// The token of the last committed turn; for workers that understand it.
     pub base: Option<Token>,
+    /// What the committed turns of the execution have cost, if that is known.
+    pub fuel: Option<u64>,
     /// The new events: `orchestratorStarted` first.
     pub new_events: Vec<pb::HistoryEvent>,
     /// The worker's own trace context.

@@ -188,7 +188,7 @@ impl Partition {
         self.now = self.now.max(now);
         match input {
             // Numbers of executions may be the same in two hubs, and so may ids.
-            Input::CompleteEpisode(request, token, _)
+            Input::CompleteEpisode(request, token, _, _)
             | Input::CompleteActivity(request, token, _)
             | Input::Abandon(request, token, _)
                 if token.hub != self.identity.hub =>
@@ -237,8 +237,8 @@ impl Partition {
             Input::Connect(stream, info) => self.connect(stream, info),
             Input::Drain(stream) => self.drain(stream),
             Input::Disconnect(stream) => self.disconnect(stream),
-            Input::CompleteEpisode(request, token, response) => {
-                let answer = self.complete_episode(&token, *response);
+            Input::CompleteEpisode(request, token, response, fuel) => {
+                let answer = self.complete_episode(&token, *response, fuel);
                 self.reply(request, answer);
             }
             Input::CompleteActivity(request, token, outcome) => {

@@ -137,6 +137,25 @@ pub struct Parked {
     pub attempts: u32,
 }
 
+/// What the computing of an instance has cost, as its workers counted it: see `Fuel` in `durawasm.v1`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FuelUse {
+    /// The last committed turn.
+    pub turn: u64,
+    /// The current execution up to and with that turn. None before its first turn, and while nobody has counted it.
+    pub execution: Option<u64>,
+    /// All earlier executions together.
+    pub earlier: u64,
+}
+
+impl FuelUse {
+    /// All executions together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.earlier.saturating_add(self.execution.unwrap_or(0))
+    }
+}
+
 /// One instance as the store keeps it. Input, output and failure are not here: they are in the history (or the
 /// inbox), and are read from there when somebody asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,9 +212,27 @@ pub struct InstanceRecord {
     pub open_children: u32,
     /// Set while it is parked.
     pub parked: Option<Parked>,
+    /// What it has cost, if its workers count that.
+    pub fuel: Option<FuelUse>,
 }
 
 impl InstanceRecord {
+    /// Takes over what a worker has counted for a turn, and for the execution up to it.
+    pub fn count_fuel(&mut self, counted: Option<(u64, u64)>) {
+        match (counted, &mut self.fuel) {
+            (Some((turn, execution)), fuel) => {
+                let fuel = fuel.get_or_insert_default();
+                (fuel.turn, fuel.execution) = (turn, Some(execution));
+            }
+            // Nobody has counted: what is known is not the whole execution any more.
+            (None, Some(fuel)) => {
+                fuel.earlier = fuel.total();
+                fuel.execution = None;
+            }
+            (None, None) => {}
+        }
+    }
+
     /// Takes over the custom status of a worker's answer. Workers compute it anew in each replay, so that none clears it; but none of them
     /// knows what an earlier generation has set.
     pub fn answer_custom_status(&mut self, status: Option<String>) {

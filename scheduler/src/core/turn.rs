@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use durawasm_proto::durabletask as pb;
+use durawasm_proto::{durabletask as pb, v1};
 use pb::history_event::EventType;
 use pb::orchestrator_action::OrchestratorActionType as Action;
 use prost::Message as _;
@@ -93,6 +93,7 @@ impl Partition {
             past_bytes: instance.record.history_bytes,
             warm,
             base: base.filter(|_| info.extended),
+            fuel: instance.record.fuel.and_then(|fuel| fuel.execution),
             new_events,
             trace: instance.record.trace.clone(),
         };
@@ -106,6 +107,7 @@ impl Partition {
         &mut self,
         token: &Token,
         mut response: pb::OrchestratorResponse,
+        fuel: Option<v1::Fuel>,
     ) -> Result<Reply, Refusal> {
         let current = |instance: &Instance| match &instance.turn {
             Turn::Sent(e) => {
@@ -169,7 +171,7 @@ impl Partition {
         self.release(token);
         let Some(mut instance) = self.instances.remove(&token.instance) else { return Ok(Reply::Void) };
         let Turn::Sent(episode) = std::mem::replace(&mut instance.turn, Turn::Idle) else { return Ok(Reply::Void) };
-        self.commit_turn(instance, episode, response);
+        self.commit_turn(instance, episode, response, fuel);
         Ok(Reply::Done)
     }
 
@@ -232,7 +234,13 @@ impl Partition {
     }
 
     /// One transaction: new events and actions become history, and everything that follows from them.
-    fn commit_turn(&mut self, mut instance: Box<Instance>, episode: Episode, mut response: pb::OrchestratorResponse) {
+    fn commit_turn(
+        &mut self,
+        mut instance: Box<Instance>,
+        episode: Episode,
+        mut response: pb::OrchestratorResponse,
+        fuel: Option<v1::Fuel>,
+    ) {
         if let Some(failure) = self.impossible(&response) {
             let completion = pb::CompleteOrchestrationAction {
                 orchestration_status: pb::OrchestrationStatus::Failed.into(),
@@ -257,6 +265,7 @@ impl Partition {
         record.last_episode_at = episode.started_at;
         record.base = Some(TurnId { incarnation: self.identity.incarnation, attempt: episode.attempt });
         record.parked = None;
+        record.count_fuel(fuel.map(|fuel| (fuel.episode, fuel.execution)));
         if record.status == Status::Pending {
             record.status = Status::Running;
         }

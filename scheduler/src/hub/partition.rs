@@ -267,6 +267,9 @@ fn work_item(item: EpisodeItem, past: Vec<pb::HistoryEvent>, streamed: bool) -> 
     {
         properties.insert(property::BASE_TOKEN.to_owned(), text(base.to_string()));
         properties.insert(property::BASE_POSITION.to_owned(), text(item.past.to_string()));
+        if let Some(fuel) = item.fuel {
+            properties.insert(property::BASE_FUEL.to_owned(), text(fuel.to_string()));
+        }
     }
     pb::WorkItem {
         completion_token: item.token.to_string(),

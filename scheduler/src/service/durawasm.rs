@@ -46,6 +46,8 @@ pub async fn describe(hub: &Hub, request: v1::DescribeInstanceRequest) -> Result
             attempts: parked.attempts,
         }),
         worker_id: worker.map(|w| (*w).to_owned()).unwrap_or_default(),
+        fuel: record.fuel.map(|fuel| v1::Fuel { episode: fuel.turn, execution: fuel.execution.unwrap_or(0) }),
+        fuel_of_all_executions: record.fuel.map_or(0, |fuel| fuel.total()),
         returned_episodes,
         returned_activities: returned_activities
             .into_iter()

@@ -92,7 +92,7 @@ fn token(hub: &Hub, text: &str, kind: WorkKind) -> Option<Token> {
 /// Answers an episode. A void token is fine: the answer is ignored.
 pub async fn complete_episode(hub: &Hub, response: pb::OrchestratorResponse) -> Result<Reply, Status> {
     match token(hub, &response.completion_token, WorkKind::Orchestration) {
-        Some(token) => hub.call(|call| Input::CompleteEpisode(call, token, Box::new(response))).await,
+        Some(token) => hub.call(|call| Input::CompleteEpisode(call, token, Box::new(response), None)).await,
         None => Ok(Reply::Void),
     }
 }
@@ -246,7 +246,10 @@ fn answer(hub: &Hub, answer: v1::Answer, sink: &crate::hub::StreamSink) -> Optio
     };
     match answer.kind {
         Some(Kind::Orchestration(response)) => match token(hub, &response.completion_token, WorkKind::Orchestration) {
-            Some(token) => Some(hub.prepare(|call| Input::CompleteEpisode(call, token, Box::new(response)), waiter())),
+            Some(token) => {
+                let fuel = answer.fuel;
+                Some(hub.prepare(|call| Input::CompleteEpisode(call, token, Box::new(response), fuel), waiter()))
+            }
             None => void(),
         },
         Some(Kind::Activity(response)) => match token(hub, &response.completion_token, WorkKind::Activity) {

@@ -12,7 +12,9 @@ use twox_hash::XxHash3_64;
 
 use super::format;
 use crate::core::ids::{ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RunId};
-use crate::core::record::{InboxEntry, InstanceRecord, ParentLink, Parked, Status, StoredEvent, TimerRecord, TurnId};
+use crate::core::record::{
+    FuelUse, InboxEntry, InstanceRecord, ParentLink, Parked, Status, StoredEvent, TimerRecord, TurnId,
+};
 use crate::core::time::Timestamp;
 
 const CHECKSUM_BYTES: usize = 8;
@@ -162,6 +164,11 @@ pub(super) fn encode_instance(record: &InstanceRecord) -> Vec<u8> {
             since: parked.since.as_micros(),
             attempts: parked.attempts,
         }),
+        fuel: record.fuel.map(|fuel| format::FuelUse {
+            turn: fuel.turn,
+            execution: fuel.execution,
+            earlier: fuel.earlier,
+        }),
     })
 }
 
@@ -208,6 +215,7 @@ pub(super) fn decode_instance(key: InstanceKey, blob: &[u8]) -> Result<InstanceR
             since: Timestamp::from_micros(parked.since),
             attempts: parked.attempts,
         }),
+        fuel: m.fuel.map(|fuel| FuelUse { turn: fuel.turn, execution: fuel.execution, earlier: fuel.earlier }),
     })
 }
 

@@ -69,6 +69,19 @@ pub(super) struct Instance {
     pub(super) caller_trace: Option<pb::TraceContext>,
     #[prost(bool, tag = "25")]
     pub(super) inherited_status: bool,
+    #[prost(message, optional, tag = "26")]
+    pub(super) fuel: Option<FuelUse>,
+}
+
+/// What an instance has cost.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct FuelUse {
+    #[prost(uint64, tag = "1")]
+    pub(super) turn: u64,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) execution: Option<u64>,
+    #[prost(uint64, tag = "3")]
+    pub(super) earlier: u64,
 }
 
 /// Who waits for an instance's end.

@@ -73,7 +73,7 @@ impl Server {
         self.clock = self.clock.max(now);
         match &input {
             // Also with the first part of an answer: if it is void by now, the stream has room from here on.
-            Input::CompleteEpisode(_, token, _)
+            Input::CompleteEpisode(_, token, _, _)
             | Input::CompleteActivity(_, token, _)
             | Input::Abandon(_, token, _) => {
                 self.out_of_hand(token);

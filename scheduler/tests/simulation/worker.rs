@@ -62,7 +62,9 @@ pub(crate) enum Part {
 impl Part {
     pub(crate) fn call(&self, request: RequestId, token: Token) -> Input {
         match self.clone() {
-            Self::Episode(response) | Self::Nonsense(response) => Input::CompleteEpisode(request, token, response),
+            Self::Episode(response) | Self::Nonsense(response) => {
+                Input::CompleteEpisode(request, token, response, None)
+            }
             Self::Activity(outcome) => Input::CompleteActivity(request, token, Box::new(outcome)),
             Self::Abandon(parked) => Input::Abandon(request, token, parked),
         }

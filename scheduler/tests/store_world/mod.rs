@@ -207,6 +207,7 @@ impl World {
             open_activities: 0,
             open_children: 0,
             parked: None,
+            fuel: None,
         }
     }
 

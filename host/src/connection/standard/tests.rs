@@ -28,7 +28,7 @@ fn turn(actions: usize, input: usize) -> Answer {
         completion_token: "turn".to_owned(),
         ..Default::default()
     };
-    Answer::Orchestration(Box::new(response))
+    Answer::Orchestration(Box::new(response), None)
 }
 
 fn activity(call: Call) -> wire::ActivityResponse {

@@ -23,7 +23,7 @@ fn episodes() -> Episodes {
         LoadedComponent::load(&bytes, &Engines::new().unwrap(), &CodeCache::none(), SandboxLimits::default()).unwrap();
     let mut registry = Registry::default();
     registry.add(Arc::new(component)).unwrap();
-    Episodes::new(RegistryHandle::new(registry), Limits::default(), 100, 1 << 30)
+    Episodes::new(RegistryHandle::new(registry), 100, 1 << 30)
 }
 
 fn event(seconds: i64, id: i32, event_type: EventType) -> wire::HistoryEvent {
@@ -79,7 +79,7 @@ fn item(
 
 fn answer(outcome: Outcome) -> wire::OrchestratorResponse {
     match outcome {
-        Outcome::Answer(response, _) => response,
+        Outcome::Answer(response, ..) => response,
         Outcome::NeedsHistory(_) => panic!("the history is asked for"),
         Outcome::Park(park, _) => panic!("parked: {park}"),
     }

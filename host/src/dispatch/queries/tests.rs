@@ -27,11 +27,9 @@ fn registry(guest: &str) -> RegistryHandle {
     let bytes =
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()));
     // Little memory, so that taking all of it never takes as long as the deadline.
-    let limits = SandboxLimits {
-        orchestrator_deadline: Duration::from_secs(1),
-        orchestrator_memory: 4 << 20,
-        ..SandboxLimits::default()
-    };
+    let mut limits = SandboxLimits::default();
+    limits.orchestrator.guest.deadline = Duration::from_secs(1);
+    limits.orchestrator.guest.memory = 4 << 20;
     let component = LoadedComponent::load(&bytes, &Engines::new().unwrap(), &CodeCache::none(), limits).unwrap();
     let mut registry = Registry::default();
     registry.add(Arc::new(component)).unwrap();
@@ -59,7 +57,7 @@ fn history(orchestrator: &str, events: usize, tags: &[(&str, &str)]) -> Vec<wire
 }
 
 fn ask_on(registry: RegistryHandle, histories: Fixed, query: v1::Query) -> v1::QueryAnswer {
-    let queries = Queries::start(registry, Limits::default(), 1, || Box::new(histories.clone())).unwrap();
+    let queries = Queries::start(registry, 1, || Box::new(histories.clone())).unwrap();
     let (replies, mut answers) = mpsc::unbounded_channel();
     queries.take(query, replies);
     let answer = answers.blocking_recv().expect("every question is answered");
@@ -217,8 +215,7 @@ fn a_history_that_is_gone_or_empty_or_unreadable_is_said() {
 #[test]
 fn a_flood_of_questions_is_refused_and_each_is_answered() {
     let histories = Fixed(Ok(history("spins", 1, &[])));
-    let queries =
-        Queries::start(registry("test_queries.wasm"), Limits::default(), 1, || Box::new(histories.clone())).unwrap();
+    let queries = Queries::start(registry("test_queries.wasm"), 1, || Box::new(histories.clone())).unwrap();
     let (replies, mut answers) = mpsc::unbounded_channel();
     let begun = Instant::now();
     for _ in 0..MAX_WAITING + 10 {

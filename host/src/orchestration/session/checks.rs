@@ -138,16 +138,7 @@ impl<G: Guest> Session<G> {
                 "deploy the version of the component that the instance began with, or a corrected one",
             )),
             GuestFault::Trap(failure) => Stop::Fail(Box::new(failure)),
-            GuestFault::Limit(limit, message) => Stop::Park(Park::new(
-                if limit == "stack" { ParkReason::Stack } else { ParkReason::Memory },
-                message,
-                format!("let the orchestrator hold less at a time, or raise the host's {limit} limit"),
-            )),
-            GuestFault::Deadline(message) => Stop::Park(Park::new(
-                ParkReason::Deadline,
-                message,
-                "look for an endless loop in the orchestrator; move long computations into an activity",
-            )),
+            GuestFault::Limit(limit, message) => Stop::Park(self.reached(limit, &message)),
             GuestFault::Contract(message) => Stop::Park(Park::contract(message)),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::super::action::{Completion, Decision, Status};
 use super::super::guest::Guest;
+use super::super::limit::Limit;
 use super::super::park::{Park, ParkReason};
 use super::super::retry::Retry;
 use super::{Ended, Session, Stop};
@@ -9,17 +10,12 @@ use crate::abi::{Command, NextVersion, OpId, Request};
 
 impl<G: Guest> Session<G> {
     pub(super) fn commands(&mut self, commands: Vec<Command>) -> Result<(), Stop> {
-        if commands.len() > self.limits.commands {
-            return Err(Park::new(
-                ParkReason::Commands,
-                format!(
-                    "the orchestrator sent {} commands at once; the limit is {}",
-                    commands.len(),
-                    self.limits.commands
-                ),
-                "begin less at a time: wait for some results, or spread the work over child orchestrations",
-            )
-            .into());
+        // What the history holds was within the limits of its time.
+        if commands.len() > self.limits.commands && !self.replaying {
+            let (sent, limit) = (commands.len(), self.limits.commands);
+            return Err(self
+                .reached(Limit::Commands, &format!("it sent {sent} commands at once; {limit} are allowed"))
+                .into());
         }
         for command in commands {
             if self.ended.is_some() {
@@ -27,7 +23,27 @@ impl<G: Guest> Session<G> {
             }
             self.command(command)?;
         }
+        let (pending, limit) = (self.ledger.open() + self.external.waiting(), self.limits.pending);
+        if pending > limit && !self.replaying && self.ended.is_none() {
+            let message = format!("it waits for {pending} results and events at the same time; {limit} are allowed");
+            return Err(self.reached(Limit::Pending, &message).into());
+        }
         Ok(())
+    }
+
+    /// The instance is parked because it reached a limit. What happened follows the name of the limit, with its value.
+    pub(super) fn reached(&self, limit: Limit, what: &str) -> Park {
+        let word = limit.word();
+        Park::new(
+            ParkReason::Limit(limit),
+            format!(
+                "orchestrator `{}` of component {} reached the limit `{word}` in instance `{}`: {what}",
+                self.name,
+                self.program.label(),
+                self.instance_id
+            ),
+            limit.remedy("orchestrator"),
+        )
     }
 
     fn command(&mut self, command: Command) -> Result<(), Stop> {
@@ -136,14 +152,11 @@ impl<G: Guest> Session<G> {
 
     pub(super) fn check_payload(&self, what: &str, name: &str, payload: Option<&str>) -> Result<(), Park> {
         let size = payload.map_or(0, str::len);
-        if size <= self.limits.payload {
+        if size <= self.limits.payload || self.replaying {
             return Ok(());
         }
         let name = if name.is_empty() { String::new() } else { format!(" `{name}`") };
-        Err(Park::new(
-            ParkReason::Payload,
-            format!("{what}{name} has {size} bytes; the limit is {} bytes", self.limits.payload),
-            "pass a reference to large data instead of the data, or raise the host's payload limit",
-        ))
+        let message = format!("{what}{name} has {size} bytes; the limit is {} bytes", self.limits.payload);
+        Err(self.reached(Limit::Payload, &message))
     }
 }

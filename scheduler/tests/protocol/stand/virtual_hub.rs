@@ -183,7 +183,7 @@ impl Hub {
             ..Default::default()
         };
         let token = item.token.clone();
-        self.call(|request| Input::CompleteEpisode(request, token, Box::new(response)))
+        self.call(|request| Input::CompleteEpisode(request, token, Box::new(response), None))
     }
 
     pub(crate) fn result(&mut self, item: &Sent, text: &str) -> Reply {

@@ -1,7 +1,10 @@
 //! Activities that misbehave.
 
+use crate::bindings::durawasm::workflow::types::Failure;
 use crate::bindings::exports::durawasm::workflow::activity::{Context, Guest, Outcome};
-use crate::{Hostile, devour, out_of_bounds, overflow, overflow_with_large_frames, spin, too_long, trap};
+use crate::{
+    Hostile, devour, flood, out_of_bounds, overflow, overflow_with_large_frames, repeated, spin, too_long, trap,
+};
 
 /// What an activity does.
 type Work = fn() -> Outcome;
@@ -21,6 +24,20 @@ pub(crate) const ALL: &[(&str, Work)] = &[
     ("returns what is not JSON", || Ok(Some("not { JSON".to_owned()))),
     ("returns an empty text", || Ok(Some(String::new()))),
     ("returns nothing", || Ok(None)),
+    ("logs without end", || {
+        flood();
+        Ok(None)
+    }),
+    ("hands over more than it has", || {
+        let failure = |message| Failure {
+            error_type: String::new(),
+            message,
+            stack: None,
+            retriable: true,
+            properties: Vec::new(),
+        };
+        Err(repeated(10_000).map(failure).collect())
+    }),
     ("fails without a failure", || Err(Vec::new())),
 ];
 

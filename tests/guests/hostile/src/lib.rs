@@ -60,6 +60,39 @@ fn spin() -> ! {
     }
 }
 
+/// Computes so many rounds.
+fn work(rounds: u64) {
+    for round in 0..rounds {
+        std::hint::black_box(round);
+    }
+}
+
+/// Writes a hundred thousand lines.
+fn flood() {
+    for number in 0..100_000 {
+        bindings::durawasm::workflow::log::write(
+            bindings::durawasm::workflow::log::Level::Info,
+            "flood",
+            &format!("line {number}"),
+            &[],
+        );
+    }
+}
+
+/// Asks for random bytes, and adds them up.
+fn random(bytes: u64) -> u64 {
+    wasip2::random::random::get_random_bytes(bytes).into_iter().map(u64::from).sum()
+}
+
+/// One text of 1 MiB, as often as wanted: each looks like its own to whoever receives it.
+#[allow(unsafe_code, reason = "texts that share their bytes are what is to be tested")]
+fn repeated(times: usize) -> impl Iterator<Item = String> {
+    let text = "x".repeat(1 << 20).leak();
+    let (start, length) = (text.as_mut_ptr(), text.len());
+    // Not sound: if they were freed it would be once each. The host is to stop the call before.
+    (0..times).map(move |_| unsafe { String::from_raw_parts(start, length, length) })
+}
+
 /// Takes memory until there is none.
 fn devour() -> ! {
     let mut eaten = Vec::new();

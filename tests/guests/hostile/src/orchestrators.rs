@@ -6,7 +6,10 @@ use crate::bindings::durawasm::workflow::types::{Failure, Timestamp};
 use crate::bindings::exports::durawasm::workflow::orchestrator::{
     ActivityCall, Command, Context, Event, Guest, NextGeneration, NextVersion, Request, Resolution,
 };
-use crate::{Hostile, devour, out_of_bounds, overflow, overflow_with_large_frames, spin, too_long, trap};
+use crate::{
+    Hostile, devour, flood, out_of_bounds, overflow, overflow_with_large_frames, random, repeated, spin, too_long,
+    trap, work,
+};
 
 /// What an orchestrator answers at its start, or after its first activity.
 type Answer = fn() -> Vec<Command>;
@@ -52,11 +55,27 @@ pub(crate) const ALL: &[(&str, Answer)] = &[
     ("later repeats an op id", || vec![call(1, "fine", None)]),
     ("later waits for nothing", Vec::new),
     ("calls an activity that traps", || vec![call(1, "traps", None)]),
+    ("holds 8 MiB", || {
+        KEPT.with_borrow_mut(|kept| kept.resize(8 << 20, 1));
+        vec![call(1, "fine", None)]
+    }),
+    ("computes for a while", || {
+        work(20_000_000);
+        vec![call(1, "fine", None)]
+    }),
+    ("logs without end", || {
+        flood();
+        vec![call(1, "fine", None)]
+    }),
+    ("asks for 2 MiB of random bytes", || vec![complete(&random(2 << 20).to_string())]),
+    ("hands over more than it has", || repeated(10_000).map(|text| Command::CustomStatus(Some(text))).collect()),
+    ("calls a thousand activities", || (1..=1_000).map(|op| call(op, "fine", None)).collect()),
     ("is honest", || vec![call(1, "fine", None)]),
 ];
 
 thread_local! {
     static NAME: RefCell<String> = const { RefCell::new(String::new()) };
+    static KEPT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Guest for Hostile {
