@@ -172,6 +172,7 @@ fn put(batch: &mut Batch, key: u64, number: u64) {
         open_activities: 0,
         open_children: 0,
         parked: None,
+        fuel: None,
     });
     batch.append(RunId(key), 0, history);
 }

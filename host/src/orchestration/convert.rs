@@ -351,7 +351,7 @@ mod tests {
         };
         let response = response(Answered::default(), turn, None, || None);
         let kind = Some(durawasm_proto::v1::answer::Kind::Orchestration(response));
-        let answers = vec![durawasm_proto::v1::Answer { sequence: 1, kind }];
+        let answers = vec![durawasm_proto::v1::Answer { sequence: 1, kind, fuel: None }];
         let frame = durawasm_proto::v1::WorkerFrame { answers, ..Default::default() };
         let bytes = frame.encode_to_vec();
         assert!(bytes.len() < 3_900_000, "{} bytes", bytes.len());

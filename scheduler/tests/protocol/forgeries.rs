@@ -109,7 +109,7 @@ async fn in_a_session_lies_are_refused_by_their_number_and_the_session_goes_on()
     let stream = tokio_stream::wrappers::UnboundedReceiverStream::new(received);
     let mut session = soon("a session", client.own().session(stream)).await.unwrap().into_inner();
     let answer = |sequence, kind| {
-        let answers = vec![v1::Answer { sequence, kind: Some(kind) }];
+        let answers = vec![v1::Answer { sequence, kind: Some(kind), fuel: None }];
         frames.send(v1::WorkerFrame { answers, ..Default::default() }).unwrap();
     };
     let (mut acknowledged, mut refused, mut first) = (Vec::new(), Vec::new(), true);
