@@ -5,6 +5,7 @@
 
 mod children;
 mod conditions;
+mod enforcement;
 mod fan_out;
 mod generations;
 mod hello_cities;
@@ -29,10 +30,17 @@ struct Arguments {
     /// Shorter runs, for a quick look.
     #[arg(long)]
     quick: bool,
+    /// Be a host of this scheduler and this folder of components, for a bench that compares hosts.
+    #[arg(long, hide = true, num_args = 2, value_names = ["URI", "DIR"])]
+    as_host: Vec<String>,
+    /// Whether that host limits its guests.
+    #[arg(long, hide = true, action = clap::ArgAction::Set, default_value_t = true)]
+    enforcement: bool,
 }
 
-const BENCHES: [&str; 11] = [
+const BENCHES: [&str; 12] = [
     "hello-cities",
+    "enforcement",
     "path",
     "fan-out",
     "replay",
@@ -48,6 +56,9 @@ const BENCHES: [&str; 11] = [
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let [scheduler, components] = arguments.as_host.as_slice() {
+        return enforcement::host(scheduler, components.as_ref(), arguments.enforcement).await;
+    }
     for name in &arguments.names {
         if !BENCHES.contains(&name.as_str()) {
             bail!("there is no bench `{name}`; there are: {}", BENCHES.join(", "));
@@ -61,6 +72,7 @@ async fn main() -> Result<()> {
         println!("\n## {name}\n");
         match name {
             "hello-cities" => hello_cities::run(arguments.quick).await?,
+            "enforcement" => enforcement::run(arguments.quick).await?,
             "path" => path::run(arguments.quick).await?,
             "fan-out" => fan_out::run(arguments.quick).await?,
             "replay" => replay::run(arguments.quick)?,

@@ -1,6 +1,8 @@
 //! Measures what a session costs in processor time and memory, without any network: `cargo run --release -p durawasm-host --example measure -- COMPONENT.wasm`.
 //!
-//! The component is expected to offer the orchestrator `hello_cities` (five activities in a row).
+//! The component is expected to offer the orchestrator `hello_cities` (five activities in a row). Behind the component may stand another
+//! orchestrator and its input. Variants, to compare with: `--no-limits` (nothing is counted or limited), `--images` (memories begin as
+//! copy-on-write images), `--batch COUNT` (resolutions in one call).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use durawasm_host::orchestration::{
     Decision, EventKind, ExecutionStarted, HistoryEvent, Limits, Recorded, Session, Time, Turn,
 };
 use durawasm_host::registry::LoadedComponent;
-use durawasm_host::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
+use durawasm_host::sandbox::{CodeCache, EngineOptions, Engines, Orchestrator, SandboxLimits};
 
 fn event(time: &mut Time, id: i32, kind: EventKind) -> HistoryEvent {
     time.nanos += 1_000;
@@ -51,13 +53,14 @@ fn begin(time: &mut Time, name: &str, input: &str) -> Vec<HistoryEvent> {
 
 struct Bench {
     component: LoadedComponent,
+    limits: Limits,
 }
 
 impl Bench {
     fn session(&self, id: &str) -> Result<Session<Orchestrator>, Box<dyn std::error::Error>> {
         let code = self.component.orchestrator_code().ok_or("the component has no orchestrators")?;
         let guest = Orchestrator::new(Arc::clone(code));
-        Ok(Session::new(guest, id, Arc::clone(self.component.program()), Limits::default()))
+        Ok(Session::new(guest, id, Arc::clone(self.component.program()), self.limits))
     }
 
     /// Runs an orchestration to its end and returns its history.
@@ -80,12 +83,23 @@ impl Bench {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (mut options, mut limits) = (EngineOptions::default(), Limits::default());
+    let mut plain = Vec::new();
     let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--no-limits" => options.enforcement = false,
+            "--images" => options.adjust = Some(Arc::new(|config| _ = config.memory_init_cow(true))),
+            "--batch" => limits.batch = arguments.next().ok_or("how many?")?.parse()?,
+            _ => plain.push(argument),
+        }
+    }
+    let mut arguments = plain.into_iter();
     let path = arguments.next().ok_or("which component?")?;
     let name = arguments.next().unwrap_or_else(|| "hello_cities".to_owned());
     let input = arguments.next().unwrap_or_else(|| "null".to_owned());
     let bytes = std::fs::read(path)?;
-    let engines = Engines::new()?;
+    let engines = Engines::with(&options)?;
     // Compiling uses threads of its own: here the time that passes is meant.
     let begun = std::time::Instant::now();
     let component = LoadedComponent::load(&bytes, &engines, &CodeCache::none(), SandboxLimits::default())?;
@@ -97,9 +111,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         component.orchestrators(),
         component.activities()
     );
-    let bench = Bench { component };
+    let bench = Bench { component, limits };
     let history = bench.run("warm-up", &name, &input)?;
     println!("history of {name}: {} events", history.len());
+    {
+        let mut session = bench.session("warm-up")?;
+        session.record_fuel();
+        session.apply(history.iter().take(history.len() - 1).cloned(), [])?;
+        println!("fuel of its episodes: {:?}", session.fuel_of_episodes());
+    }
 
     let mut time = Time { seconds: 1_700_000_000, nanos: 0 };
     let events = begin(&mut time, &name, &input);
@@ -108,6 +128,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         bench.session(&format!("start-{number}"))?.apply([], events.clone())?;
     }
     println!("start (instantiate, first episode, drop): {:?}", begun.elapsed()? / 2_000);
+    let mut times = Vec::new();
+    for number in 0..2_000 {
+        let mut session = bench.session(&format!("start-{number}"))?;
+        let begun = std::time::Instant::now();
+        session.apply([], events.clone())?;
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    println!("start until the first answer, median: {:?}", times[times.len() / 2]);
 
     let begun = Cpu::now()?;
     for number in 0..1_000 {
@@ -125,7 +154,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let events = rounds * history.len();
     println!("replay: {events} events in {spent:?}: {:.0} events/s", events as f64 / spent.as_secs_f64());
 
-    let before = resident()?;
+    let (before, own_before) = (resident()?, own()?);
     let mut sessions = Vec::new();
     for number in 0..10_000 {
         let mut time = Time { seconds: 1_700_000_000, nanos: 0 };
@@ -133,8 +162,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         session.apply([], begin(&mut time, &name, &input))?;
         sessions.push(session);
     }
-    let used = resident()? - before;
-    println!("{} suspended sessions: {:.1} KiB each", sessions.len(), used as f64 / 10_000.0 / 1_024.0);
+    let kib = |bytes: u64| bytes as f64 / sessions.len() as f64 / 1_024.0;
+    println!(
+        "{} suspended sessions: {:.1} KiB each resident, {:.1} KiB each that no other shares, {:.1} mappings each",
+        sessions.len(),
+        kib(resident()? - before),
+        kib(own()? - own_before),
+        std::fs::read_to_string("/proc/self/maps")?.lines().count() as f64 / sessions.len() as f64
+    );
     Ok(())
 }
 
@@ -150,6 +185,13 @@ impl Cpu {
     fn elapsed(&self) -> Result<Duration, Box<dyn std::error::Error>> {
         Ok(Self::now()?.0 - self.0)
     }
+}
+
+/// Bytes that are in memory and belong to this process alone, with its share of what is shared.
+fn own() -> Result<u64, Box<dyn std::error::Error>> {
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).ok_or("no Pss")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? << 10)
 }
 
 fn resident() -> Result<u64, Box<dyn std::error::Error>> {

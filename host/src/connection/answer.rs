@@ -1,11 +1,14 @@
 //! Answers on their way to the scheduler, and what may be shown when they have arrived.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use durawasm_proto::{durabletask as wire, v1};
+use parking_lot::Mutex;
 use prost::Message;
 use tonic::Status;
 
+use super::log_rate::{self, Admitted, LogRate};
 use crate::orchestration::{LogLevel, LogLine};
 
 /// An answer, and the log lines that may be shown once it is committed.
@@ -75,6 +78,9 @@ pub(crate) enum Abandoned {
     Entity,
 }
 
+/// One for the process, as its log is one.
+static RATE: LazyLock<Mutex<LogRate>> = LazyLock::new(Mutex::default);
+
 /// Lines that a guest logged, with where they come from.
 #[derive(Debug)]
 pub(crate) struct GuestLogs {
@@ -86,8 +92,18 @@ pub(crate) struct GuestLogs {
 }
 
 impl GuestLogs {
-    /// Shows the lines.
-    pub(crate) fn emit(self) {
+    /// Shows the lines, as many as the component may write.
+    pub(crate) fn emit(mut self) {
+        let Admitted { lines, dropped } =
+            RATE.lock().admit(&self.component, self.lines.len(), std::time::Instant::now());
+        if dropped > 0 {
+            tracing::warn!(
+                component = self.component,
+                "{dropped} log lines of this component were dropped: more than {} in a second are not shown",
+                log_rate::LINES_PER_SECOND
+            );
+        }
+        self.lines.truncate(lines);
         for line in self.lines {
             let fields =
                 line.fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");

@@ -7,6 +7,7 @@ mod answer;
 mod backoff;
 mod channel;
 mod filters;
+mod log_rate;
 mod session;
 mod silence;
 mod standard;

@@ -186,6 +186,7 @@ mod tests {
 
     use super::*;
     use crate::deployment::{Policy, Terms};
+    use crate::sandbox::SandboxLimits;
 
     fn grant(manifest: &str) -> Grant {
         let terms = Terms { policy: Arc::new(Policy::unbounded()), limits: SandboxLimits::default() };

@@ -327,6 +327,48 @@ mod tests {
         assert!(error.contains("only orchestrators have the limit `fuel`"), "{error}");
     }
 
+    /// The rows of the tables in `docs/limits.md`, by their first cell.
+    fn documented() -> std::collections::HashMap<String, Vec<String>> {
+        let text = include_str!("../../../docs/limits.md");
+        let rows = text.lines().filter(|line| line.starts_with("| "));
+        rows.map(|row| {
+            let mut cells = row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', ""));
+            (cells.next().unwrap(), cells.collect())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_page_of_limits_tells_each_default() {
+        let (page, defaults) = (documented(), LimitRequests::of(&SandboxLimits::default()));
+        for (column, role) in [(1, defaults.orchestrator), (2, defaults.activity), (3, defaults.entity)] {
+            for (key, value) in role.shown() {
+                let row = page.get(key).unwrap_or_else(|| panic!("docs/limits.md lacks `{key}`"));
+                assert_eq!(row[column], value, "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_of_limits_tells_each_fixed_limit_and_each_class() {
+        use crate::sandbox::{MAX_HANDLES, MAX_INSTANCES, MAX_MEMORIES, MAX_TABLES, STACK};
+        let page = documented();
+        for (row, value) in [
+            ("WebAssembly stack of one call", show_size(STACK)),
+            ("core instances of a component, adapters included", MAX_INSTANCES.to_string()),
+            ("linear memories of a component", MAX_MEMORIES.to_string()),
+            ("tables of a component", MAX_TABLES.to_string()),
+            ("handles to resources that an instance holds at the same time", MAX_HANDLES.to_string()),
+        ] {
+            assert_eq!(page[row][0], value, "{row}");
+        }
+        let text = include_str!("../../../docs/limits.md");
+        for limit in crate::orchestration::Limit::ALL {
+            let class = if limit.word() == "parts" { "parts" } else { limit.failure_type() };
+            assert!(text.contains(&format!("`{class}`")), "docs/limits.md lacks {limit:?}");
+        }
+    }
+
     #[test]
     fn sizes_are_shown_in_the_largest_unit_that_says_them_exactly() {
         let shown = [0, 1, 1 << 10, 3 << 20, (1 << 30) + (1 << 20), 1 << 30].map(show_size);

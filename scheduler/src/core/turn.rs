@@ -14,7 +14,7 @@ use super::ids::{InstanceId, Position, StreamId};
 use super::instance::{Episode, Instance, Turn, open_activity};
 use super::message::{Change, Effect, EpisodeItem, Refusal, Reply};
 use super::partition::Partition;
-use super::record::{InboxEntry, Status, StoredEvent, TimerRecord, TurnId};
+use super::record::{InboxEntry, Parked, Status, StoredEvent, TimerRecord, TurnId};
 use super::token::{Token, WorkKind};
 use super::{chunks, events};
 
@@ -22,6 +22,8 @@ use super::{chunks, events};
 const MAX_CHUNKS: usize = 4_096;
 /// …and their size.
 const MAX_CHUNK_BYTES: usize = 128 << 20;
+/// The type of the failure of an execution that made a payload over the limit.
+const TOO_LARGE: &str = "PayloadTooLarge";
 
 impl Partition {
     /// Sends an instance's next episode to a worker with room, or queues it.
@@ -169,6 +171,10 @@ impl Partition {
             return Ok(Reply::Done);
         }
         self.release(token);
+        if let Some(parked) = self.parks(token, &response) {
+            self.take_back_episode(&token.instance, token.attempt, Some(parked), false);
+            return Ok(Reply::Done);
+        }
         let Some(mut instance) = self.instances.remove(&token.instance) else { return Ok(Reply::Void) };
         let Turn::Sent(episode) = std::mem::replace(&mut instance.turn, Turn::Idle) else { return Ok(Reply::Void) };
         self.commit_turn(instance, episode, response, fuel);
@@ -205,10 +211,32 @@ impl Partition {
         Ok(())
     }
 
+    /// Whether an instance waits, because of what its code decided, until a limit is higher. Workers that know parking park for a payload
+    /// over their own limit; so it makes no difference which of the two limits is the lower one. Workers of the standard protocol
+    /// know nothing of the kind: their instances fail.
+    fn parks(&self, token: &Token, response: &pb::OrchestratorResponse) -> Option<Parked> {
+        let Some(Turn::Sent(episode)) = self.instances.get(&token.instance).map(|instance| &instance.turn) else {
+            return None;
+        };
+        if !self.dispatcher.stream(episode.stream).is_some_and(|info| info.extended) {
+            return None;
+        }
+        let message = self.impossible(response).filter(|failure| failure.error_type == TOO_LARGE)?.error_message;
+        Some(Parked {
+            reason: "payload".to_owned(),
+            message,
+            component: String::new(),
+            advice: "pass a reference to large data instead of the data; or raise `--payload-limit` of the scheduler and of the host"
+                .to_owned(),
+            since: self.now,
+            attempts: 0,
+        })
+    }
+
     /// Why an execution cannot go on with what its code decided, if so: then it fails.
     fn impossible(&self, response: &pb::OrchestratorResponse) -> Option<pb::TaskFailureDetails> {
         let too_large = |what: &str, payload: &Option<String>| match self.check_payload(what, payload.as_deref()) {
-            Err(Refusal::TooLarge(text)) => Some(events::failure("PayloadTooLarge", text, true)),
+            Err(Refusal::TooLarge(text)) => Some(events::failure(TOO_LARGE, text, true)),
             _ => None,
         };
         let action = |action: &pb::OrchestratorAction| match action.orchestrator_action_type.as_ref()? {

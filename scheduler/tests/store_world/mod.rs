@@ -207,7 +207,7 @@ impl World {
             open_activities: 0,
             open_children: 0,
             parked: None,
-            fuel: None,
+            fuel: Some(durawasm_scheduler::core::record::FuelUse { turn: 7, execution: Some(9), earlier: 1 }),
         }
     }
 
