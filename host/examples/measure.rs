@@ -117,7 +117,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     {
         let mut session = bench.session("warm-up")?;
         session.record_fuel();
-        session.apply(history.iter().take(history.len() - 1).cloned(), [])?;
+        session.apply(history.clone(), [])?;
         println!("fuel of its episodes: {:?}", session.fuel_of_episodes());
     }
 

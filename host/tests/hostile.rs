@@ -20,6 +20,7 @@ static HOSTILE: LazyLock<LoadedComponent> = LazyLock::new(|| {
         limits(|limits| {
             limits.activity.deadline = Duration::from_millis(600);
             limits.activity.memory = 64 << 20;
+            limits.orchestrator.fuel = 200_000_000;
         }),
     )
 });
@@ -71,8 +72,8 @@ fn every_hostile_orchestrator_has_a_clear_outcome() {
         ("goes back with its op ids", "parked: contract"),
         ("cancels an unknown op", "parked: contract"),
         ("cancels twice", "waits"),
-        ("unlocks an unknown op", "parked: unsupported"),
-        ("unlocks an activity", "parked: unsupported"),
+        ("unlocks an unknown op", "failed: NotLocked"),
+        ("unlocks an activity", "failed: NotLocked"),
         ("completes twice", "parked: contract"),
         ("goes on after complete", "parked: contract"),
         ("goes on after continue as new", "parked: contract"),

@@ -115,7 +115,7 @@ fn what_the_history_holds_is_not_judged_again_by_what_it_decided_and_is_by_what_
         ("holds 8 MiB", |limits| limits.orchestrator.guest.memory = 4 * MIB, Some(Limit::Memory)),
         ("computes for a while", |limits| limits.orchestrator.fuel = 1_000_000, None),
         ("calls a thousand activities", |limits| limits.orchestrator.commands = 10, None),
-        ("calls a thousand activities", |limits| limits.orchestrator.guest.answer = 1_000, Some(Limit::Answer)),
+        ("calls a thousand activities", |limits| limits.orchestrator.guest.answer = 100_000, Some(Limit::Answer)),
     ];
     for (name, change, reached) in cases {
         let (_, mut journal, turn) = begin(&hostile(|_| {}), name);

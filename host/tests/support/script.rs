@@ -42,7 +42,7 @@ pub fn session(script: Script) -> Session<Script> {
 }
 
 pub fn session_of(instance_id: &str, script: Script) -> Session<Script> {
-    Session::new(script, instance_id, program(), Limits::default())
+    Session::new(script, instance_id, program(), Limits { batch: 512, ..Limits::default() })
 }
 
 pub fn activity(op: OpId, name: &str) -> Command {
