@@ -37,7 +37,8 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     Ok(())
 }
 
-fn resident() -> Result<u64> {
+/// Bytes of this process that are in memory.
+pub(crate) fn resident() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: u64 = line.split_whitespace().next().context("no number")?.parse()?;

@@ -11,6 +11,7 @@ mod generations;
 mod hello_cities;
 mod idle;
 mod instances;
+mod languages;
 mod listing;
 mod load;
 mod path;
@@ -45,6 +46,7 @@ const BENCHES: [&str; 12] = [
     "fan-out",
     "replay",
     "instances",
+    "languages",
     "restart",
     "children",
     "generations",
@@ -77,6 +79,7 @@ async fn main() -> Result<()> {
             "fan-out" => fan_out::run(arguments.quick).await?,
             "replay" => replay::run(arguments.quick)?,
             "instances" => instances::run(arguments.quick)?,
+            "languages" => languages::run(arguments.quick)?,
             "restart" => restart::run(arguments.quick).await?,
             "children" => children::run(arguments.quick).await?,
             "generations" => generations::run(arguments.quick).await?,

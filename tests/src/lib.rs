@@ -46,6 +46,12 @@ pub fn node_modules() -> PathBuf {
     given("DURAWASM_NODE_MODULES").unwrap_or_else(|| target().join("node").join("node_modules"))
 }
 
+/// The folder with one folder of components for each language other than Rust: `python`, `js`.
+#[must_use]
+pub fn language_guests() -> PathBuf {
+    given("DURAWASM_LANGUAGE_GUESTS").unwrap_or_else(|| target().join("guests"))
+}
+
 fn given(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from)
 }

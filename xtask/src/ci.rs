@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
 }
 
 /// Workspaces of guests: compiled for WebAssembly, with lints and formatting like the rest.
-const GUESTS: [&str; 2] = ["examples", "tests/guests"];
+const GUESTS: [&str; 3] = ["examples", "tests/guests", "tests/guests/bare"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut stages = Stages::default();

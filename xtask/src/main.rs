@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod command;
 mod demo;
+mod languages;
 mod licences;
 mod node;
 mod python;

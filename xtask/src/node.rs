@@ -23,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) program: PathBuf,
     /// The folder `node_modules`.
     pub(crate) modules: PathBuf,
+    /// What to call for npm: a program, and perhaps what it runs.
+    npm: Vec<PathBuf>,
 }
 
 impl Node {
@@ -30,18 +32,32 @@ impl Node {
     pub(crate) fn announce(&self, command: &mut Command) {
         command.env("DURAWASM_NODE", &self.program).env("DURAWASM_NODE_MODULES", &self.modules);
     }
+
+    /// Installs the packages that the manifests in a folder name in another folder, unless they are there.
+    pub(crate) fn install(&self, manifests: &Path, folder: &Path) -> Result<()> {
+        install(&self.npm, manifests, folder)
+    }
+
+    /// Which Node.js this is.
+    pub(crate) fn version(&self) -> Result<String> {
+        Ok(format!("Node.js {}", command::read(command::program(&self.program).arg("--version"))?.trim()))
+    }
 }
 
 /// Node.js and the packages, set up if they are not there. `python` is the tests' virtual environment.
 pub(crate) fn ensure(python: &Path) -> Result<Node> {
     let (program, npm) = find(python)?;
-    let manifests = workspace::root().join("tests").join("js");
     let folder = workspace::folder("node")?;
-    let modules = folder.join("node_modules");
+    install(&npm, &workspace::root().join("tests").join("js"), &folder)
+        .context("the JavaScript SDK cannot be installed")?;
+    Ok(Node { program, modules: folder.join("node_modules"), npm })
+}
+
+fn install(npm: &[PathBuf], manifests: &Path, folder: &Path) -> Result<()> {
     let lock = read(&manifests.join("package-lock.json"))?;
     let marker = folder.join("installed.json");
-    if modules.is_dir() && fs::read_to_string(&marker).is_ok_and(|installed| installed == lock) {
-        return Ok(Node { program, modules });
+    if folder.join("node_modules").is_dir() && fs::read_to_string(&marker).is_ok_and(|installed| installed == lock) {
+        return Ok(());
     }
     eprintln!("    installing the packages of {} in {}", manifests.display(), folder.display());
     for file in ["package.json", "package-lock.json"] {
@@ -50,11 +66,10 @@ pub(crate) fn ensure(python: &Path) -> Result<Node> {
     }
     let (first, rest) = npm.split_first().context("npm has a program")?;
     let mut install = command::program(first);
-    // No package of the lock file needs a script to run when it is installed.
+    // No package of the lock files needs a script to run when it is installed.
     install.args(rest).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]);
-    command::run(install.current_dir(&folder)).context("the JavaScript SDK cannot be installed")?;
-    fs::write(&marker, lock).with_context(|| format!("cannot write {}", marker.display()))?;
-    Ok(Node { program, modules })
+    command::run(install.current_dir(folder)).context("npm cannot install the packages")?;
+    fs::write(&marker, lock).with_context(|| format!("cannot write {}", marker.display()))
 }
 
 /// The program `node`, and what to call for npm.

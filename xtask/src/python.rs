@@ -12,16 +12,21 @@ use crate::{command, workspace};
 /// The versions that the tests were written against.
 const PACKAGES: [&str; 1] = ["durabletask==1.12.0"];
 
-/// The environment's Python interpreter, set up if it is not there.
+/// The Python interpreter of the tests' environment, with its packages, set up if it is not there.
 pub(crate) fn ensure() -> Result<PathBuf> {
-    let folder = workspace::target()?.join("python");
+    let python = environment(&workspace::target()?.join("python"))?;
+    install(&python, "installed.txt", &PACKAGES)?;
+    Ok(python)
+}
+
+/// The Python interpreter of an environment in this folder, set up if it is not there.
+pub(crate) fn environment(folder: &Path) -> Result<PathBuf> {
     let python = folder.join("bin").join("python");
     if !python.exists() {
-        command::run(command::program("python3").args(["-m", "venv"]).arg(&folder)).context(
+        command::run(command::program("python3").args(["-m", "venv"]).arg(folder)).context(
             "the tests need Python 3 with venv: `apt-get install python3 python3-venv` on Debian and Ubuntu",
         )?;
     }
-    install(&python, "installed.txt", &PACKAGES)?;
     Ok(python)
 }
 

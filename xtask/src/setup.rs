@@ -55,12 +55,14 @@ pub(crate) fn install(stages: &mut Stages, with_test_guests: bool) -> Result<Ins
         Ok(Toolchain::ensure(&options, &mut Stderr)?)
     })?;
     let examples = stages.run("building the example components", || {
-        build(&toolchain, &workspace::root().join("examples"), "guests/examples")
+        build(&toolchain, &[workspace::root().join("examples").as_path()], "guests/examples")
     })?;
     let test_guests = match with_test_guests {
         false => None,
         true => Some(stages.run("building the components of the tests", || {
-            build(&toolchain, &workspace::root().join("tests").join("guests"), "guests/tests")
+            let guests = workspace::root().join("tests").join("guests");
+            let bare = guests.join("bare");
+            build(&toolchain, &[guests.as_path(), bare.as_path()], "guests/tests")
         })?),
     };
     Ok(Installation { program: workspace::program()?, examples, test_guests })
@@ -84,11 +86,14 @@ fn check_tools() -> Result<()> {
     )
 }
 
-/// Compiles the guests of a workspace and collects the components in one folder below `target`.
-fn build(toolchain: &Toolchain, manifest_dir: &Path, folder: &str) -> Result<PathBuf> {
-    // One cargo folder for all guests: where the standard library must be compiled, that is done once.
-    let request = BuildRequest::new(manifest_dir).target_dir(workspace::target()?.join("guests").join("build"));
-    let components = toolchain.build(&request, &mut Stderr)?;
+/// Compiles the guests of workspaces and collects the components in one folder below `target`.
+fn build(toolchain: &Toolchain, workspaces: &[&Path], folder: &str) -> Result<PathBuf> {
+    let mut components = Vec::new();
+    for manifest_dir in workspaces {
+        // One cargo folder for all guests: where the standard library must be compiled, that is done once.
+        let request = BuildRequest::new(*manifest_dir).target_dir(workspace::target()?.join("guests").join("build"));
+        components.extend(toolchain.build(&request, &mut Stderr)?);
+    }
     let folder = workspace::folder(folder)?;
     let mut wanted = Vec::new();
     for component in components {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::{command, node, python, setup, stage::Stages, workspace};
+use crate::{command, languages, node, python, setup, stage::Stages, workspace};
 
 /// What to test.
 #[derive(Args, Clone, Debug, Default)]
@@ -24,10 +24,11 @@ pub(crate) fn test(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
     let installation = setup::install(stages, true)?;
     let python = stages.run("setting up the Python SDK", python::ensure)?;
     let node = stages.run("setting up the JavaScript SDK", || node::ensure(&python))?;
+    let guests = languages::make(stages, &node)?;
     let nextest = command::works(command::cargo().args(["nextest", "--version"]));
     let announce = |command: &mut std::process::Command| {
         installation.announce(command);
-        command.env("DURAWASM_PYTHON", &python);
+        command.env("DURAWASM_PYTHON", &python).env("DURAWASM_LANGUAGE_GUESTS", &guests);
         node.announce(command);
     };
     stages.run("running the tests", || {

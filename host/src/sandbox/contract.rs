@@ -6,7 +6,7 @@ use wasmtime::component::{Component, InstancePre};
 use super::engine::Clock;
 use super::fault;
 use super::limits::OrchestratorLimits;
-use super::orchestrator::OrchestratorState;
+use super::orchestrator::{Environment, OrchestratorState};
 use crate::abi::{self, component};
 use crate::orchestration::{GuestFault, Streams, Time};
 
@@ -69,7 +69,8 @@ pub(super) fn interface(name: &str) -> String {
 pub(super) fn supported_import(import: &str) -> Result<&str, ContractError> {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     let supported = if name.starts_with("wasi:") {
-        version.starts_with("0.2.")
+        // Proposals that are not at 0.2 yet, or have no version, are denied like the rest. 0.3 is another ABI.
+        version.is_empty() || version.starts_with("0.1.") || version.starts_with("0.2.")
     } else if name.strip_prefix(abi::PACKAGE).is_some_and(|rest| rest.starts_with('/')) {
         if version != abi::VERSION {
             return Err(ContractError::OtherVersion { found: version.to_owned() });
@@ -119,7 +120,8 @@ pub(crate) fn describe(
     clock: &Clock,
 ) -> Result<component::Info, ContractError> {
     // The answer must not depend on anything, so that any fixed time and seed will do.
-    let state = OrchestratorState::new(&Streams::new("", Time::default()), Time::default(), limits);
+    let state =
+        OrchestratorState::new(&Streams::new("", Time::default()), Time::default(), limits, Environment::default());
     let mut store = state.store(instance.engine(), limits, clock, limits.fuel)?;
     let indices = component::GuestIndices::new(instance)?;
     let info = instance
@@ -179,6 +181,7 @@ mod tests {
     fn imports_are_supported_whatever_their_patch_version() {
         assert_eq!(supported_import("wasi:io/poll@0.2.9").unwrap(), "wasi:io/poll");
         assert_eq!(supported_import("wasi:http/outgoing-handler@0.2.0").unwrap(), "wasi:http/outgoing-handler");
+        assert_eq!(supported_import("wasi:logging/logging@0.1.0-draft").unwrap(), "wasi:logging/logging");
         assert!(matches!(supported_import("wasi:io/poll@0.3.0"), Err(ContractError::UnsupportedImport { .. })));
         assert!(matches!(supported_import("acme:thing/x"), Err(ContractError::UnsupportedImport { .. })));
     }

@@ -15,38 +15,82 @@ pub(super) enum Role {
 
 /// The trap of a denied call.
 #[derive(Debug, thiserror::Error)]
-#[error("`{function}` is not available to {who}: {instead}")]
+#[error("`{function}` is not available to {who}: {why}. Instead: {instead}")]
 pub(super) struct Denied {
     function: String,
     who: &'static str,
+    why: &'static str,
     instead: &'static str,
 }
 
 impl Denied {
     pub(super) fn new(role: Role, interface: &str, function: &str) -> Self {
-        let who = match role {
-            Role::Orchestrator => "orchestrators",
-            Role::Activity => "activities",
+        let (who, Reason { why, instead }) = match role {
+            Role::Orchestrator => ("orchestrators", orchestrator(interface, function)),
+            Role::Activity => ("activities", ACTIVITY),
         };
-        Self { function: format!("{interface}#{function}"), who, instead: instead(role, interface, function) }
+        Self { function: format!("{interface}#{function}"), who, why, instead }
     }
 }
 
-fn instead(role: Role, interface: &str, function: &str) -> &'static str {
-    if role == Role::Activity {
-        return "the deployment grants this activity nothing of the kind";
-    }
+/// Why something is denied, and what its caller does in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reason {
+    pub(super) why: &'static str,
+    pub(super) instead: &'static str,
+}
+
+const ACTIVITY: Reason = Reason {
+    why: "nothing of the kind is granted to it",
+    instead: "ask for it in the deployment, if hosts of this version can grant it",
+};
+
+const SLEEP: Reason = Reason {
+    why: "an orchestrator that waits holds no thread, and must wait equally long in every replay",
+    instead: "await a durable timer of the SDK",
+};
+const EXIT: Reason = Reason {
+    why: "there is no process to leave, and the orchestration would be left without an outcome",
+    instead: "return from the orchestrator, or fail with an error",
+};
+const FILES: Reason = Reason {
+    why: "orchestrators have no files, since a file may have changed when the history is replayed",
+    instead: "read and write files in an activity, and use what it returns",
+};
+const NETWORK: Reason = Reason {
+    why: "orchestrators have no network, since what a peer answers cannot be replayed",
+    instead: "do it in an activity, and use what it returns",
+};
+const CONFIGURATION: Reason = Reason {
+    why: "what it answers may have changed when the history is replayed",
+    instead: "use the environment variables that the deployment sets for the component, or an activity",
+};
+const LOGGING: Reason = Reason {
+    why: "it is not among what this host offers",
+    instead: "use the SDK's log, standard output or `durawasm:workflow/log`, whose lines appear once and not in replays",
+};
+const OTHER: Reason = Reason {
+    why: "what an orchestrator does must depend on its history alone",
+    instead: "do it in an activity, and use what it returns",
+};
+
+/// Why an orchestrator does not get a function.
+fn orchestrator(interface: &str, function: &str) -> Reason {
     match interface.split('/').next().unwrap_or(interface) {
-        "wasi:clocks" if function.starts_with("subscribe") => {
-            "an orchestrator must not sleep; await a durable timer of the SDK"
-        }
-        "wasi:io" => "an orchestrator must not block; await a durable timer, event or activity of the SDK",
-        "wasi:filesystem" => "orchestrators have no files; read and write them in an activity",
-        "wasi:sockets" | "wasi:http" | "wasi:tls" => "orchestrators have no network; use it in an activity",
-        "wasi:cli" if interface.ends_with("/exit") => "return from the orchestrator instead of leaving the process",
-        "wasi:random" => "ask for fewer random bytes at a time",
-        _ => "do it in an activity: what an orchestrator does must depend on its history alone",
+        "wasi:clocks" if function.starts_with("subscribe") => SLEEP,
+        "wasi:cli" if interface.ends_with("/exit") => EXIT,
+        "wasi:filesystem" => FILES,
+        "wasi:sockets" | "wasi:http" | "wasi:tls" => NETWORK,
+        "wasi:config" => CONFIGURATION,
+        "wasi:logging" => LOGGING,
+        _ => OTHER,
     }
+}
+
+/// All reasons that orchestrators are given.
+#[cfg(test)]
+pub(super) fn orchestrator_reasons() -> impl Iterator<Item = Reason> {
+    [SLEEP, EXIT, FILES, NETWORK, CONFIGURATION, LOGGING, OTHER].into_iter()
 }
 
 /// Resource types made up for denied interfaces: one for each resource, so that they are never taken for another.

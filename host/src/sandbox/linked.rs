@@ -46,12 +46,14 @@ impl LinkedComponent {
     ) -> Result<(Option<OrchestratorCode>, Option<ActivityCode>), ContractError> {
         let limits = grant.limits;
         let orchestrator = if self.exports.orchestrator {
-            Some(OrchestratorCode::new(
+            let code = OrchestratorCode::new(
                 self.orchestrator,
                 self.exports.queries,
                 limits.orchestrator,
                 self.clock.clone(),
-            )?)
+            )?;
+            let variables = grant.environment.iter();
+            Some(code.with_environment(variables.map(|(name, value)| (name.as_str().to_owned(), value.clone()))))
         } else {
             None
         };

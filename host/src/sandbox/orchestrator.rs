@@ -24,16 +24,22 @@ pub(super) struct OrchestratorState {
     pub(super) logs: LogBuffer,
     pub(super) meter: Meter,
     pub(super) max_random: usize,
+    /// The variables that the deployment sets: a part of the component's version.
+    pub(super) environment: Environment,
 }
 
+/// Names and values of environment variables.
+pub(super) type Environment = Arc<[(String, String)]>;
+
 impl OrchestratorState {
-    pub(super) fn new(streams: &Streams, now: Time, limits: &OrchestratorLimits) -> Self {
+    pub(super) fn new(streams: &Streams, now: Time, limits: &OrchestratorLimits, environment: Environment) -> Self {
         Self {
             now,
             random: streams.wasi(),
             logs: LogBuffer::new(limits.guest.log_lines, limits.guest.log_bytes),
             meter: Meter::new(&limits.guest),
             max_random: limits.random,
+            environment,
         }
     }
 
@@ -83,12 +89,14 @@ pub(super) fn link(engine: &Engine, component: &Component) -> Result<InstancePre
 }
 
 /// The orchestrators of a component, ready to be started.
+#[derive(Clone)]
 pub struct OrchestratorCode {
     instance: InstancePre<OrchestratorState>,
     exports: GuestIndices,
     /// Only some components answer questions.
     queries: Option<queries::GuestIndices>,
     limits: OrchestratorLimits,
+    environment: Environment,
     clock: Clock,
 }
 
@@ -101,7 +109,14 @@ impl OrchestratorCode {
     ) -> Result<Self, ContractError> {
         let exports = GuestIndices::new(&instance)?;
         let queries = if queries { Some(queries::GuestIndices::new(&instance)?) } else { None };
-        Ok(Self { instance, exports, queries, limits, clock })
+        Ok(Self { instance, exports, queries, limits, environment: Environment::default(), clock })
+    }
+
+    /// The same with environment variables, which the guest sees in every replay.
+    #[must_use]
+    pub fn with_environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.environment = variables.into_iter().collect();
+        self
     }
 
     fn explain(&self, error: &wasmtime::Error, store: &mut Store<OrchestratorState>) -> GuestFault {
@@ -175,7 +190,7 @@ impl Orchestrator {
 
     fn instantiate(&mut self, streams: &Streams, now: Time) -> Result<(), GuestFault> {
         let (code, allowance) = (Arc::clone(&self.code), self.allowance());
-        let state = OrchestratorState::new(streams, now, &code.limits);
+        let state = OrchestratorState::new(streams, now, &code.limits, Arc::clone(&code.environment));
         let mut store = state
             .store(code.instance.engine(), &code.limits, &code.clock, allowance)
             .map_err(|error| GuestFault::Contract(format!("its store cannot be made: {error}")))?;

@@ -28,6 +28,17 @@ pub fn limits(change: impl FnOnce(&mut SandboxLimits)) -> SandboxLimits {
     limits
 }
 
+/// A component in another language than Rust, as `cargo xtask test` builds them. Compiling one takes long: the code is kept.
+pub fn load_cached(folder: &str, name: &str, limits: SandboxLimits) -> LoadedComponent {
+    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let folders = std::env::var_os("DURAWASM_LANGUAGE_GUESTS").map_or_else(|| target.join("guests"), PathBuf::from);
+    let path = folders.join(folder).join(format!("test_{name}.wasm"));
+    let bytes =
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()));
+    let cache = CodeCache::new(folders.join(folder).join("code"));
+    LoadedComponent::load(&bytes, &Engines::new().unwrap(), &cache, limits).unwrap()
+}
+
 /// Loads a component.
 pub fn load(name: &str, limits: SandboxLimits) -> LoadedComponent {
     let engines = Engines::new().unwrap();

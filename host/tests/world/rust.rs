@@ -1,0 +1,106 @@
+//! Rust, with the standard library and without it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use durawasm_host::orchestration::{Limits, Session};
+use durawasm_host::sandbox::{Orchestrator, SandboxLimits};
+use serde_json::{Value, json};
+
+use crate::look::Expect::{Counted, Denied, Fails, Fixed, Is, PerInstance, Random, Time};
+use crate::look::{Expect, check, look, nanos};
+use crate::support::journal::Journal;
+use crate::support::{limits, load};
+
+const SUBSCRIBE: &str = "wasi:clocks/monotonic-clock#subscribe-duration";
+
+const STD: &[(&str, Expect)] = &[
+    ("SystemTime::now", Time(|now| json!(nanos(now).to_string()))),
+    ("Instant::now", Time(|now| json!(format!("Instant {{ tv_sec: {}, tv_nsec: {} }}", now.seconds, now.nanos)))),
+    ("Instant::elapsed", Is(r#"[499999500000, "0"]"#)),
+    ("thread::sleep", Denied(SUBSCRIBE)),
+    ("thread::sleep for nothing", Is(r#""slept""#)),
+    ("thread::spawn", Is(r#""error: operation not supported on this platform""#)),
+    ("thread::scope", Fails("Panic", "failed to spawn thread")),
+    ("thread::yield_now", Is(r#""yielded""#)),
+    ("thread::park_timeout", Fails("Panic", "park")),
+    ("thread::available_parallelism", Is(r#""error: operation not supported on this platform""#)),
+    ("thread::current", Is(r#""ThreadId(1)""#)),
+    ("Condvar::wait_timeout", Fails("Panic", "condvar")),
+    // It looks at the clock until the time has come, and the clock stands still.
+    ("mpsc::recv_timeout", Fails("parked, deadline", "without an end")),
+    ("process::exit", Denied("wasi:cli/exit#exit")),
+    ("process::abort", Fails("Trap", "unreachable")),
+    ("process::id", Fails("Panic", "no pids")),
+    ("process::Command", Is(r#""error: operation not supported on this platform""#)),
+    ("env::var", Is(r#""error: environment variable not found""#)),
+    ("env::vars", Is("[]")),
+    ("env::args", Is("[]")),
+    ("env::current_dir", Is(r#""/""#)),
+    ("env::current_exe", Is(r#""error: operation not supported on this platform""#)),
+    ("env::temp_dir", Fails("Panic", "no filesystem")),
+    (
+        "fs::read",
+        Is(r#""error: failed to find a pre-opened file descriptor through which \"/etc/hostname\" could be opened""#),
+    ),
+    ("fs::write", Is(r#""error: failed to find a pre-opened file descriptor through which \"file\" could be opened""#)),
+    ("fs::read_dir", Is(r#""error: failed to find a pre-opened file descriptor through which \"/\" could be opened""#)),
+    ("fs::metadata", Is(r#""error: failed to find a pre-opened file descriptor through which \".\" could be opened""#)),
+    (
+        "fs::create_dir",
+        Is(r#""error: failed to find a pre-opened file descriptor through which \"folder\" could be opened""#),
+    ),
+    ("TcpStream::connect", Denied("wasi:sockets/tcp-create-socket#create-tcp-socket")),
+    ("TcpListener::bind", Denied("wasi:sockets/tcp-create-socket#create-tcp-socket")),
+    ("UdpSocket::bind", Denied("wasi:sockets/udp-create-socket#create-udp-socket")),
+    ("to_socket_addrs", Denied("wasi:sockets/instance-network#instance-network")),
+    ("stdin().read_line", Is(r#""0""#)),
+    ("stdin().read_to_end", Is(r#""0""#)),
+    ("println!", Is(r#""flushed""#)),
+    ("is_terminal", Is("false")),
+    ("order of a HashMap", PerInstance),
+    ("order of a HashSet", PerInstance),
+    ("RandomState", Random),
+    ("address of a Box", Counted),
+    ("address of a function", Fixed),
+    ("Backtrace", Is(r#""unsupported backtrace""#)),
+];
+
+#[test]
+fn what_the_standard_library_of_rust_sees_comes_from_the_history_or_is_denied() {
+    let limits = limits(|limits| limits.orchestrator.guest.deadline = Duration::from_secs(2));
+    check(&load("world", limits), STD, &[]);
+}
+
+#[test]
+fn lines_on_standard_output_appear_once_and_in_order() {
+    let seen = look(&load("world", SandboxLimits::default()), "println!", "one");
+    let lines: Vec<_> = seen.logs.iter().map(|line| (line.target.as_str(), line.message.as_str())).collect();
+    assert_eq!(lines, [("stdout", "a line"), ("stderr", "a warning")].repeat(2));
+}
+
+/// The environment is the deployment's: the same variables in each replay, and no others.
+#[test]
+fn environment_variables_are_those_of_the_deployment() {
+    let component = load("world", SandboxLimits::default());
+    let variables = [("GREETING".to_owned(), "hello".to_owned()), ("PLACE".to_owned(), "world".to_owned())];
+    let code = Arc::clone(component.orchestrator_code().unwrap());
+    let code = Arc::new(Arc::unwrap_or_clone(code).with_environment(variables));
+    let mut guest =
+        Session::new(Orchestrator::new(code), "instance", Arc::clone(component.program()), Limits::default());
+    let turn = guest.apply([], Journal::default().begin("env::vars", None, vec![])).unwrap();
+    let durawasm_host::orchestration::Decision::Activity { input, .. } = &turn.actions[0].decision else { panic!() };
+    let seen: Value = serde_json::from_str(input.as_deref().unwrap()).unwrap();
+    assert_eq!(seen, json!([["GREETING", "hello"], ["PLACE", "world"]]));
+}
+
+#[test]
+fn a_component_that_imports_nothing_is_an_orchestrator_like_any_other() {
+    let component = load("bare", SandboxLimits::default());
+    let seen = look(&component, "greet", "one");
+    assert_eq!(
+        seen.outcome.unwrap(),
+        [json!(seen.times[0].seconds), json!(seen.times[0].nanos)],
+        "it completes with the time of its first episode"
+    );
+}
