@@ -65,7 +65,7 @@ pub struct EngineOptions {
     /// Which of the two settings for memory orchestrators get.
     pub memories: Memories,
     /// Has the last word on the settings of each engine: for instance another processor, or memories that a test can look at.
-    pub adjust: Option<Arc<dyn Fn(&mut Config) + Send + Sync>>,
+    pub adjust: Option<Arc<Adjust>>,
 }
 
 impl Default for EngineOptions {
@@ -82,6 +82,9 @@ impl std::fmt::Debug for EngineOptions {
             .finish_non_exhaustive()
     }
 }
+
+/// Changes the settings of an engine.
+pub type Adjust = dyn Fn(&mut Config) + Send + Sync;
 
 /// Which of the two settings for the memory of orchestrators a component gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -204,8 +204,8 @@ pub const CASES: &[Case] = &[
     text("a conversion that does not fit", Fails("Trap"), "a trap", text::conversion_out_of_range),
     text(
         "memory.grow to its declared maximum and beyond",
-        Same,
-        "the same answer everywhere: it follows from the module",
+        Parks("memory"),
+        "the instance is parked beyond it, as at any other limit",
         text::grow_to_maximum,
     ),
     text("memory.grow without end", Parks("memory"), GONE, text::grow_without_end),
@@ -220,7 +220,7 @@ pub const CASES: &[Case] = &[
     text("a million tail calls", Same, "they return: no stack is used", text::tail_calls),
     text(
         "everything that the host asks of its allocator",
-        History,
+        Same,
         "sizes and alignments that follow from what is handed over",
         text::allocations,
     ),
@@ -255,9 +255,14 @@ pub const FUSED: [&str; 2] = ["relaxed SIMD: multiply and add", "NaN from relaxe
 
 /// Cases that look at how results are grouped, or at the memory that the host takes to hand a group over. The groups follow from
 /// the history, because the largest is a constant.
-pub const GROUPED: [&str; 4] = [
+pub const GROUPED: [&str; 9] = [
     "how many results come together",
     "how often it was called",
+    "the address of an allocation",
+    "addresses of what the host hands over",
+    "memory that was never written",
+    "the tail of memory that has grown",
+    "memory below the stack",
     "all of its memory",
     "all of its memory, after much use",
 ];

@@ -53,13 +53,15 @@ fn check(program: &Program, choices: &[Vec<Choice>], batch: usize) {
     same_after_eviction(|| in_variant(&PLAIN, 512), &journal, &episodes).unwrap();
     same_after_eviction(|| in_variant(&PLAIN, batch), &journal, &episodes).unwrap();
 
+    // Loading a component makes memories, too: it is done before any are watched.
+    let loaded = [&*WATCHED, &*WATCHED_PLAIN];
     let ((_, watched), memories) = watching(|| live(in_variant(&WATCHED, 512), begin, choices, outcome, &EVENTS));
     let turns = |episodes: &[crate::support::journal::Episode]| {
         episodes.iter().map(|episode| episode.turn.clone()).collect::<Vec<_>>()
     };
     assert_eq!(turns(&watched), turns(&episodes));
     let last = episodes.last().unwrap();
-    for loaded in [&*WATCHED, &*WATCHED_PLAIN] {
+    for loaded in loaded {
         let mut session = in_variant(loaded, 512);
         let past = journal.past[..last.before].to_vec();
         let (turn, evicted) = watching(|| session.apply(past, last.new.clone()).unwrap());
