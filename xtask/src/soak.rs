@@ -23,13 +23,13 @@ pub(crate) struct Arguments {
     /// How often the tests run that kill hosts and schedulers.
     #[arg(long, default_value_t = 10)]
     kills: u32,
-    /// Only this part: `simulation`, `properties`, `kills` or `scale`.
+    /// Only this part: `simulation`, `properties`, `determinism`, `kills` or `scale`.
     #[arg(long)]
     only: Option<String>,
 }
 
 /// The parts.
-const PARTS: [&str; 4] = ["simulation", "properties", "kills", "scale"];
+const PARTS: [&str; 5] = ["simulation", "properties", "determinism", "kills", "scale"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(only) = &arguments.only {
@@ -65,10 +65,21 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
             })?;
         }
     }
-    if !wanted("kills") && !wanted("scale") {
+    if !wanted("determinism") && !wanted("kills") && !wanted("scale") {
         return Ok(());
     }
     let installation = setup::install(stages, true)?;
+    if wanted("determinism") {
+        let seed = arguments.first_seed.unwrap_or(random);
+        eprintln!("random programs on several processors: seed {seed}");
+        stages.run("determinism", || {
+            let mut command = tests("determinism");
+            installation.announce(&mut command);
+            command.env("PROPTEST_RNG_SEED", seed.to_string());
+            command.env("PROPTEST_CASES", (256 * arguments.cases).to_string());
+            command::run(&mut command)
+        })?;
+    }
     if wanted("kills") {
         let python = stages.run("setting up the Python SDK", python::ensure)?;
         for round in 1..=arguments.kills {

@@ -330,6 +330,29 @@ mod tests {
     }
 
     #[test]
+    fn numbers_in_the_properties_of_failures_become_the_same_text_in_every_release() {
+        // Guests see these texts, and a replay by a newer host must show them the same ones.
+        let texts =
+            [0.1, 1.0, -0.0, 1e15, 9e15, 1e16, 1e300, 5e-324, 1.5e-7, 123_456_789.125, f64::NAN].map(|number| {
+                json(prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(number)) }).to_string()
+            });
+        let expected = [
+            "0.1",
+            "1",
+            "0",
+            "1000000000000000",
+            "9000000000000000.0",
+            "1e16",
+            "1e300",
+            "5e-324",
+            "1.5e-7",
+            "123456789.125",
+            "null",
+        ];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
     fn the_largest_and_deepest_failure_fits_into_a_message_and_can_be_read() {
         use prost::Message as _;
         let numbers = |count: usize| format!("[{}1]", "1,".repeat(count));

@@ -33,12 +33,27 @@ impl Retry {
             && outermost.is_none_or(|failure| failure.retriable && !policy.non_retriable.contains(&failure.error_type))
             && policy.timeout.is_none_or(|timeout| now.millis_since(self.first) < timeout);
         allowed.then(|| {
-            let exponent = i32::try_from(self.attempts - 1).unwrap_or(i32::MAX);
-            // Float to integer saturates, and what is not a number becomes zero.
-            let delay = (policy.first_interval as f64 * policy.backoff.max(1.0).powi(exponent)) as u64;
-            delay.min(policy.max_interval.unwrap_or(u64::MAX))
+            let most = policy.max_interval.unwrap_or(u64::MAX);
+            growing(policy.first_interval as f64, policy.backoff.max(1.0), self.attempts - 1, most)
         })
     }
+}
+
+/// A delay that was multiplied so many times, in milliseconds, and at most `most`.
+///
+/// Multiplied again and again: a multiplication gives the same bits on every machine, which `powi` does not promise.
+fn growing(first: f64, factor: f64, times: u32, most: u64) -> u64 {
+    let mut delay = first;
+    for _ in 0..times {
+        let next = delay * factor;
+        // It grows no more, or there is no need to know how far it would.
+        if next <= delay || delay >= most as f64 {
+            break;
+        }
+        delay = next;
+    }
+    // Float to integer saturates, and what is not a number becomes zero.
+    (delay as u64).min(most)
 }
 
 #[cfg(test)]
@@ -72,6 +87,27 @@ mod tests {
     fn delays_grow_by_the_factor_up_to_the_maximum() {
         let delays: Vec<_> = (1..=5).map(|n| retry(n).next_delay(&failure("E", true), Time::default())).collect();
         assert_eq!(delays, [Some(100), Some(200), Some(350), Some(350), None]);
+    }
+
+    #[test]
+    fn delays_are_the_same_to_the_last_bit_everywhere() {
+        // By multiplication alone: 1.1 has no exact form, so that every other way to compute a power rounds otherwise sooner or later.
+        let delays: Vec<_> =
+            [0, 1, 7, 50, 200, 300, 400].map(|times| growing(1_000_003.0, 1.1, times, u64::MAX)).to_vec();
+        assert_eq!(
+            delays,
+            [
+                1_000_003,
+                1_100_003,
+                1_948_722,
+                117_391_205,
+                189_905_846_176_294,
+                2_617_018_847_221_449_728,
+                18_446_744_073_709_551_615
+            ]
+        );
+        assert_eq!(growing(0.0, 2.0, u32::MAX, u64::MAX), 0);
+        assert_eq!(growing(5.0, 1.0, u32::MAX, u64::MAX), 5);
     }
 
     #[test]

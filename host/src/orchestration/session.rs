@@ -59,7 +59,9 @@ pub struct Limits {
     pub pending: usize,
     /// Fuel of one episode; none: as much as it wants. What the history already holds is counted and never limited.
     pub fuel: Option<u64>,
-    /// Resolutions handed over in one call. Has no influence on what happens, only on how the fuel is counted: see `docs/limits.md`.
+    /// Resolutions handed over in one call. A guest that keeps the contract does the same whatever this is; but a guest can see how
+    /// long its list is, so that a host never uses anything but the default, which is frozen. Tests do.
+    /// It also decides how fuel is counted: see `docs/limits.md`.
     pub batch: usize,
 }
 

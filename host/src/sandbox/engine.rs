@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use wasmtime::{Config, Engine, WasmBacktraceDetails, WasmFeatures};
 
+use super::processor::Processor;
+
 /// How long one tick of the epoch is.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
@@ -31,7 +33,7 @@ const FEATURES: [WasmFeatures; 14] = [
     WasmFeatures::BULK_MEMORY,
     WasmFeatures::FLOATS,
     WasmFeatures::SIMD,
-    // Each of its operations has a deterministic form, which is chosen below.
+    // Each of its operations has a deterministic form, which is chosen below. Not on every processor: see `processor.rs`.
     WasmFeatures::RELAXED_SIMD,
     WasmFeatures::TAIL_CALL,
     WasmFeatures::EXTENDED_CONST,
@@ -58,6 +60,8 @@ pub struct Engines {
 pub struct EngineOptions {
     /// Whether what guests use up is counted and limited: fuel, deadlines, memory. Off only to measure what that costs.
     pub enforcement: bool,
+    /// Which instructions compiled code may use.
+    pub processor: Processor,
     /// Which of the two settings for memory orchestrators get.
     pub memories: Memories,
     /// Has the last word on the settings of each engine: for instance another processor, or memories that a test can look at.
@@ -66,7 +70,7 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { enforcement: true, memories: Memories::default(), adjust: None }
+        Self { enforcement: true, processor: Processor::default(), memories: Memories::default(), adjust: None }
     }
 }
 
@@ -117,6 +121,7 @@ impl Engines {
     /// Makes engines that differ from those of a host.
     pub fn with(options: &EngineOptions) -> anyhow::Result<Self> {
         let engine = |mut config: Config| {
+            options.processor.configure(&mut config)?;
             if let Some(adjust) = &options.adjust {
                 adjust(&mut config);
             }

@@ -16,6 +16,8 @@ pub struct Journal {
     pub open: Vec<(i32, RecordedKind, Decision)>,
     /// Whether the instance may be suspended and resumed now and then.
     pub suspends: bool,
+    /// How many days later than others its execution begins.
+    pub days: u32,
     suspended: bool,
     micros: u32,
 }
@@ -23,7 +25,8 @@ pub struct Journal {
 impl Journal {
     pub fn now(&mut self) -> Time {
         self.micros += 1;
-        Time { seconds: 1_700_000_000 + i64::from(self.micros / 1_000_000), nanos: self.micros % 1_000_000 * 1_000 }
+        let begin = 1_700_000_000 + i64::from(self.days) * 86_400;
+        Time { seconds: begin + i64::from(self.micros / 1_000_000), nanos: self.micros % 1_000_000 * 1_000 }
     }
 
     fn event(&mut self, id: i32, kind: EventKind) -> HistoryEvent {
