@@ -14,6 +14,7 @@ mod limits;
 mod linked;
 mod logs;
 mod orchestrator;
+mod size;
 mod wasi;
 
 pub use activity::{ActivityCode, ActivityRun};
@@ -24,5 +25,6 @@ pub use limits::{
     GuestLimits, MAX_HANDLES, MAX_INSTANCES, MAX_MEMORIES, MAX_TABLES, OrchestratorLimits, SandboxLimits,
 };
 pub use orchestrator::{Orchestrator, OrchestratorCode};
+pub use size::TooLarge;
 
 pub(crate) use linked::LinkedComponent;
