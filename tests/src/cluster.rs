@@ -17,6 +17,8 @@ pub struct SchedulerOptions {
     pub in_memory: bool,
     /// Further arguments.
     pub arguments: Vec<String>,
+    /// No file may grow beyond so many bytes: to the process it looks as if the disk were full.
+    pub file_limit: Option<u64>,
 }
 
 /// A scheduler that keeps its data folder and its port over restarts.
@@ -70,6 +72,11 @@ impl Scheduler {
         self.options.arguments = arguments;
     }
 
+    /// Whether files may grow without bound at the next start, or how far.
+    pub fn set_file_limit(&mut self, file_limit: Option<u64>) {
+        self.options.file_limit = file_limit;
+    }
+
     /// Kills it with SIGKILL and starts it again on the same data and port.
     ///
     /// # Errors
@@ -96,7 +103,16 @@ async fn launch(options: &SchedulerOptions, data: &Path, listen: &str) -> Result
         false => arguments.extend(["--data".into(), data.display().to_string()]),
     }
     arguments.extend(options.arguments.iter().cloned());
-    let mut process = Process::start(&crate::program(), &arguments, &[])?;
+    let mut process = match options.file_limit {
+        None => Process::start(&crate::program(), &arguments, &[])?,
+        // The shell's unit is 512 bytes. Without the signal, a write that is too much fails and nothing else happens.
+        Some(bytes) => {
+            let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+            let program = crate::program().display().to_string();
+            let arguments = ["-c".to_owned(), script, "sh".to_owned(), program].into_iter().chain(arguments);
+            Process::start(Path::new("/bin/sh"), &arguments.collect::<Vec<_>>(), &[])?
+        }
+    };
     let line = process.line("listening on ").await?;
     let (_, after) = line.split_once("listening on ").context("the line has an address")?;
     let address = after.trim_start_matches("http://");

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use clap::Args;
 
-use crate::{command, python, setup, stage::Stages};
+use crate::{command, python, setup, stage::Stages, workspace};
 
 /// How long to run what.
 #[derive(Args, Clone, Debug)]
@@ -23,13 +23,22 @@ pub(crate) struct Arguments {
     /// How often the tests run that kill hosts and schedulers.
     #[arg(long, default_value_t = 10)]
     kills: u32,
-    /// Only this part: `simulation`, `properties`, `determinism`, `kills` or `scale`.
+    /// How often each attack of a guest on its host is repeated.
+    #[arg(long, default_value_t = 10_000)]
+    repetitions: u32,
+    /// How many seconds each fuzz target runs. Failing inputs are kept in `target/fuzz`.
+    #[arg(long, default_value_t = 300)]
+    fuzz_seconds: u32,
+    /// The seed of the fuzz targets. Left out: another one each time; it is printed.
+    #[arg(long)]
+    fuzz_seed: Option<u64>,
+    /// Only this part: `simulation`, `properties`, `determinism`, `isolation`, `fuzz`, `kills` or `scale`.
     #[arg(long)]
     only: Option<String>,
 }
 
 /// The parts.
-const PARTS: [&str; 5] = ["simulation", "properties", "determinism", "kills", "scale"];
+const PARTS: [&str; 7] = ["simulation", "properties", "determinism", "isolation", "fuzz", "kills", "scale"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(only) = &arguments.only {
@@ -65,6 +74,17 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
             })?;
         }
     }
+    if wanted("isolation") {
+        stages.run("isolation", || {
+            let mut command = tests("isolation");
+            // One at a time: the process's memory, files, mappings and threads are measured.
+            command.args(["--test-threads", "1"]);
+            command::run(command.env("DURAWASM_ISOLATION_REPETITIONS", arguments.repetitions.to_string()))
+        })?;
+    }
+    if wanted("fuzz") {
+        fuzz(arguments, stages)?;
+    }
     if !wanted("determinism") && !wanted("kills") && !wanted("scale") {
         return Ok(());
     }
@@ -99,6 +119,27 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// The fuzz targets, with new components from the generator.
+fn fuzz(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
+    let generated = workspace::folder("fuzz/generated")?;
+    stages.run("generating components", || {
+        let manifest = workspace::root().join("fuzz").join("smith").join("Cargo.toml");
+        let mut command = command::cargo();
+        command.args(["run", "--release", "--manifest-path"]).arg(manifest);
+        command.arg("--target-dir").arg(workspace::target()?.join("fuzz").join("build"));
+        command::run(command.arg("--").arg(&generated).arg("500"))
+    })?;
+    stages.run("fuzzing", || {
+        let mut command = command::cargo();
+        command.args(["run", "--release", "--workspace", "--bin", "durawasm-fuzz", "--", "run", "--seconds"]);
+        command.arg(arguments.fuzz_seconds.to_string()).arg("--failures").arg(workspace::folder("fuzz")?);
+        if let Some(seed) = arguments.fuzz_seed {
+            command.arg("--seed").arg(seed.to_string());
+        }
+        command::run(command.env("DURAWASM_FUZZ_COMPONENTS", &generated))
+    })
 }
 
 /// A test target, with what it prints. The whole workspace is built, as for the tests, so that nothing is built twice.

@@ -16,6 +16,11 @@ pub enum ContractError {
     /// It is no component at all.
     #[error("it is not a WebAssembly component: {0}. {1}")]
     NotAComponent(String, &'static str),
+    /// It is larger than any toolchain makes components: compiling it could take for ever, or all memory.
+    #[error(
+        "it is too large to be compiled: {0}. Fix: split it into several components, or remove what it does not need"
+    )]
+    TooLarge(#[from] super::size::TooLarge),
     /// An interface is missing.
     #[error("it does not export `{interface}`, which {why}. Fix: {fix}")]
     MissingExport {

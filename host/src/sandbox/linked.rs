@@ -5,7 +5,7 @@ use wasmtime::component::{Component, InstancePre};
 use super::contract::{self, ContractError, Exports};
 use super::engine::Clock;
 use super::orchestrator::{self, OrchestratorCode, OrchestratorState};
-use super::{ActivityCode, CodeCache, Engines, SandboxLimits};
+use super::{ActivityCode, CodeCache, Engines, SandboxLimits, size};
 use crate::abi::component::Info;
 use crate::deployment::Grant;
 
@@ -19,6 +19,7 @@ pub(crate) struct LinkedComponent {
 
 impl LinkedComponent {
     pub(crate) fn new(bytes: &[u8], digest: &str, engines: &Engines, cache: &CodeCache) -> Result<Self, ContractError> {
+        size::check(bytes)?;
         // Every component is asked to describe itself in the orchestrator's sandbox, so that the answer is always the same.
         let engine = engines.orchestrators(bytes.len());
         let component = cache.component(engine, digest, bytes)?;

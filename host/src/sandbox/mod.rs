@@ -15,6 +15,7 @@ mod linked;
 mod logs;
 mod orchestrator;
 mod processor;
+mod size;
 mod wasi;
 
 pub use activity::{ActivityCode, ActivityRun};
@@ -26,5 +27,6 @@ pub use limits::{
 };
 pub use orchestrator::{Orchestrator, OrchestratorCode};
 pub use processor::Processor;
+pub use size::TooLarge;
 
 pub(crate) use linked::LinkedComponent;
