@@ -137,9 +137,15 @@ async fn a_folder_is_reached_as_it_was_granted_and_nothing_beside_it() {
 
     let read = folder(&inside, "read");
     assert_eq!(output(&read, "read", json!("/data/file")).await, json!("for guests"));
-    for path in
-        ["/data/../secret", "/data/./../secret", "/data/link", "/data/relative-link", "/secret", "/etc/passwd", "../secret"]
-    {
+    for path in [
+        "/data/../secret",
+        "/data/./../secret",
+        "/data/link",
+        "/data/relative-link",
+        "/secret",
+        "/etc/passwd",
+        "../secret",
+    ] {
         let said = output(&read, "read", json!(path)).await;
         assert!(said.as_str().unwrap().starts_with("error: "), "{path}: {said}");
     }
@@ -184,7 +190,12 @@ async fn a_request_goes_where_it_may_and_a_refusal_is_an_error_code_and_a_line_t
 
     let cases = [
         (allowed.clone(), url.clone(), "DestinationIpProhibited", "`private = true`"),
-        (format!("{allowed}private = true"), "http://127.0.0.1:9/".to_owned(), "HttpRequestDenied", "\"http://127.0.0.1:9\""),
+        (
+            format!("{allowed}private = true"),
+            "http://127.0.0.1:9/".to_owned(),
+            "HttpRequestDenied",
+            "\"http://127.0.0.1:9\"",
+        ),
         (format!("{allowed}private = true"), url.replace("http", "https"), "HttpRequestDenied", "[capabilities.http]"),
     ];
     for (manifest, url, code, line) in cases {

@@ -92,9 +92,9 @@ fn quoted(text: &str) -> String {
 #[tokio::test]
 async fn the_key_of_a_request_is_the_same_for_each_attempt_and_different_for_each_request_and_call() -> Result<()> {
     let server = Server::start(&[503, 503]).await?;
-    let world = Deployed::new(HTTP, ALLOW_HTTP)?;
-    let world = world.world().await.map(|started| (started, world))?;
-    world.0.run("effects", "effects", Some(&quoted(&server.url))).await?;
+    let deployed = Deployed::new(HTTP, ALLOW_HTTP)?;
+    let world = deployed.world().await?;
+    world.run("effects", "effects", Some(&quoted(&server.url))).await?;
     let keys = server.keys();
     ensure!(keys.len() == 6, "two failed attempts, then two calls of two requests: {keys:?}");
     ensure!(keys[0] == keys[1] && keys[1] == keys[2], "the first request, three times: {keys:?}");
@@ -111,8 +111,7 @@ async fn the_key_of_a_request_is_the_same_when_the_call_is_delivered_again_after
     let id = world.begin("crash", "effects", Some(&quoted(&server.url))).await?;
     eventually("the first request", async || Ok((!server.keys().is_empty()).then_some(()))).await?;
     world.host.kill().await?;
-    world.host =
-        start_host(&world.scheduler.uri(), deployed.folder.path(), &["--policy", &deployed.policy()]).await?;
+    world.host = start_host(&world.scheduler.uri(), deployed.folder.path(), &["--policy", &deployed.policy()]).await?;
     world.output(&id).await?;
     let keys = server.keys();
     ensure!(keys.len() == 5 && keys[0] == keys[1] && keys[1] != keys[2], "{keys:?}");
@@ -124,7 +123,9 @@ async fn a_component_that_asks_for_more_than_the_policy_allows_is_left_out_and_t
     let deployed = Deployed::new(HTTP, "[default.http]\nhosts = [\"api.example.com\"]\n")?;
     let world = deployed.world().await?;
     let said = world.host.output.all().join("\n");
-    for words in ["DW0043", "test_capabilities.wasm", "capabilities.http.hosts", "http://127.0.0.1:*", "https://api.example.com"] {
+    for words in
+        ["DW0043", "test_capabilities.wasm", "capabilities.http.hosts", "http://127.0.0.1:*", "https://api.example.com"]
+    {
         ensure!(said.contains(words), "`{words}` is missing:\n{said}");
     }
     ensure!(world.run("neighbour", "hello_cities", None).await?.contains("Tokyo"));
@@ -147,12 +148,18 @@ async fn a_policy_or_manifest_that_cannot_be_read_is_told_with_its_line() -> Res
 #[tokio::test]
 async fn inspect_shows_what_is_asked_for_what_is_allowed_and_what_is_granted() -> Result<()> {
     let secret = "[secrets]\nKEY = { env = \"NOT_SET_ANYWHERE\" }\n";
-    let deployed = Deployed::new(&format!("{secret}{HTTP}"), &format!("{ALLOW_HTTP}[default.secrets]\nenv = [\"*\"]\n"))?;
+    let deployed =
+        Deployed::new(&format!("{secret}{HTTP}"), &format!("{ALLOW_HTTP}[default.secrets]\nenv = [\"*\"]\n"))?;
     let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
     let shell = Shell::at(&scheduler);
     let (component, policy) = (deployed.component(), deployed.policy());
     let said = shell.succeeds(&["inspect", &component, "--policy", &policy]).await?;
-    for words in ["asks for", "gets", "capabilities.http.hosts = http://127.0.0.1:*", "secrets.KEY = the host's environment variable"] {
+    for words in [
+        "asks for",
+        "gets",
+        "capabilities.http.hosts = http://127.0.0.1:*",
+        "secrets.KEY = the host's environment variable",
+    ] {
         ensure!(said.shows(words), "`{words}`: {}", said.out);
     }
     ensure!(!said.shows("pure"), "{}", said.out);

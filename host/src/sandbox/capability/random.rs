@@ -7,9 +7,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Linker;
+use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
-use wasmtime_wasi::{WasiCtxBuilder, WasiView as _};
 
 use super::Effects;
 
@@ -27,6 +27,6 @@ pub(super) fn make_deterministic(builder: &mut WasiCtxBuilder, call_id: &str) {
     seed.update(call_id);
     let mut stream = ChaCha20Rng::from_seed(seed.finalize().into());
     let (high, low) = (stream.next_u64(), stream.next_u64());
-    builder.insecure_random_seed(u128::from(high) << 64 | u128::from(low));
+    builder.insecure_random_seed((u128::from(high) << 64) | u128::from(low));
     builder.insecure_random(stream);
 }

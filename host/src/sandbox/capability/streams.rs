@@ -17,7 +17,7 @@ use crate::orchestration::{LogLevel, LogLine};
 use crate::sandbox::logs::{LogBuffer, Standard};
 
 pub(super) fn link<T: Effects>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    exit::add_to_linker::<T, WasiCli>(linker, &exit::LinkOptions::default(), T::cli)?;
+    exit::add_to_linker::<T, WasiCli>(linker, T::cli)?;
     stdin::add_to_linker::<T, WasiCli>(linker, T::cli)?;
     stdout::add_to_linker::<T, WasiCli>(linker, T::cli)?;
     stderr::add_to_linker::<T, WasiCli>(linker, T::cli)?;

@@ -4,7 +4,7 @@
 use sha2::{Digest as _, Sha256};
 
 /// The name of the header.
-pub(super) const HEADER: http::HeaderName = http::HeaderName::from_static("idempotency-key");
+pub(super) static HEADER: http::HeaderName = http::HeaderName::from_static("idempotency-key");
 
 /// The keys of one call.
 #[derive(Debug)]

@@ -73,14 +73,15 @@ impl Requests {
         // The one form of the host, so that the server cannot be told another one than the one that was checked.
         let host = HeaderValue::try_from(target.authority()).map_err(|_| Error::HttpRequestUriInvalid)?;
         parts.headers.insert(header::HOST, host);
-        if !parts.headers.contains_key(idempotency::HEADER)
+        if !parts.headers.contains_key(&idempotency::HEADER)
             && let Some(key) = self.keys.next(&parts.method)
         {
-            parts.headers.insert(idempotency::HEADER, key);
+            parts.headers.insert(&idempotency::HEADER, key);
         }
         // Only proxies are told scheme and host in the first line.
         let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        parts.uri = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        parts.uri = format!("{slash}{path}").parse().map_err(|_| Error::HttpRequestUriInvalid)?;
         let connection =
             Arc::clone(&self.connections).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
         Ok((client, Prepared { request: Request::from_parts(parts, body), target, connection }))

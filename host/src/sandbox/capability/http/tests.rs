@@ -97,7 +97,7 @@ impl Caller {
     }
 
     fn said(&self) -> String {
-        let mut logs = LogBuffer::default();
+        let mut logs = LogBuffer::new(100, 1 << 20);
         self.output.gather(&mut logs);
         logs.take().into_iter().map(|line| line.message).collect::<Vec<_>>().join("\n")
     }
