@@ -27,7 +27,7 @@ impl Denied {
     pub(super) fn new(role: Role, interface: &str, function: &str) -> Self {
         let (who, Reason { why, instead }) = match role {
             Role::Orchestrator => ("orchestrators", orchestrator(interface, function)),
-            Role::Activity => ("activities", ACTIVITY),
+            Role::Activity => ("activities", activity(interface)),
         };
         Self { function: format!("{interface}#{function}"), who, why, instead }
     }
@@ -40,10 +40,21 @@ pub(super) struct Reason {
     pub(super) instead: &'static str,
 }
 
-const ACTIVITY: Reason = Reason {
-    why: "nothing of the kind is granted to it",
-    instead: "ask for it in the deployment, if hosts of this version can grant it",
-};
+/// Why an activity does not get a function.
+fn activity(interface: &str) -> Reason {
+    let instead = match interface.split('/').next().unwrap_or(interface) {
+        "wasi:clocks" => "ask for it in the component's manifest, with `clocks = true` under [capabilities]",
+        "wasi:random" => "ask for it in the component's manifest, with `random = true` under [capabilities]",
+        "wasi:http" => {
+            "ask for it in the component's manifest, with the servers' names in `hosts` under [capabilities.http]"
+        }
+        "wasi:sockets" | "wasi:tls" => {
+            "call servers over HTTP, and ask for it in the component's manifest under [capabilities.http]"
+        }
+        _ => return Reason { why: "no host offers it", instead: "do without it" },
+    };
+    Reason { why: "nothing of the kind is granted to them", instead }
+}
 
 const SLEEP: Reason = Reason {
     why: "an orchestrator that waits holds no thread, and must wait equally long in every replay",

@@ -2,6 +2,7 @@
 
 use wasmtime::component::{Component, InstancePre};
 
+use super::capability::{self, Capabilities};
 use super::contract::{self, ContractError, Exports};
 use super::engine::Clock;
 use super::orchestrator::{self, OrchestratorCode, OrchestratorState};
@@ -44,23 +45,24 @@ impl LinkedComponent {
         self,
         component_label: String,
         grant: &Grant,
+        capabilities: Capabilities,
     ) -> Result<(Option<OrchestratorCode>, Option<ActivityCode>), ContractError> {
         let limits = grant.limits;
         let orchestrator = if self.exports.orchestrator {
-            let code = OrchestratorCode::new(
+            Some(OrchestratorCode::new(
                 self.orchestrator,
                 self.exports.queries,
+                capability::plain(grant).into(),
                 limits.orchestrator,
                 self.clock.clone(),
-            )?;
-            let variables = grant.environment.iter();
-            Some(code.with_environment(variables.map(|(name, value)| (name.as_str().to_owned(), value.clone()))))
+            )?)
         } else {
             None
         };
         let activity = match self.activity {
             Some((engine, component)) => {
-                Some(ActivityCode::new(&engine, &component, component_label, limits.activity, self.clock)?)
+                let limits = limits.activity;
+                Some(ActivityCode::new(&engine, &component, component_label, capabilities, limits, self.clock)?)
             }
             None => None,
         };

@@ -21,6 +21,8 @@ use crate::orchestration::{Guest, GuestFault, Limit, LogLine, Question, Streams,
 pub(super) struct OrchestratorState {
     pub(super) now: Time,
     pub(super) random: ChaCha20Rng,
+    /// Variables: part of the component's digest.
+    pub(super) environment: Arc<[(String, String)]>,
     pub(super) logs: LogBuffer,
     pub(super) meter: Meter,
     pub(super) max_random: usize,
@@ -36,6 +38,7 @@ impl OrchestratorState {
         Self {
             now,
             random: streams.wasi(),
+            environment: Arc::default(),
             logs: LogBuffer::new(limits.guest.log_lines, limits.guest.log_bytes),
             meter: Meter::new(&limits.guest),
             max_random: limits.random,
@@ -95,8 +98,8 @@ pub struct OrchestratorCode {
     exports: GuestIndices,
     /// Only some components answer questions.
     queries: Option<queries::GuestIndices>,
-    limits: OrchestratorLimits,
     environment: Environment,
+    limits: OrchestratorLimits,
     clock: Clock,
 }
 
@@ -104,19 +107,13 @@ impl OrchestratorCode {
     pub(super) fn new(
         instance: InstancePre<OrchestratorState>,
         queries: bool,
+        environment: Environment,
         limits: OrchestratorLimits,
         clock: Clock,
     ) -> Result<Self, ContractError> {
         let exports = GuestIndices::new(&instance)?;
         let queries = if queries { Some(queries::GuestIndices::new(&instance)?) } else { None };
-        Ok(Self { instance, exports, queries, limits, environment: Environment::default(), clock })
-    }
-
-    /// The same with environment variables, which the guest sees in every replay.
-    #[must_use]
-    pub fn with_environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        self.environment = variables.into_iter().collect();
-        self
+        Ok(Self { instance, exports, queries, environment, limits, clock })
     }
 
     fn explain(&self, error: &wasmtime::Error, store: &mut Store<OrchestratorState>) -> GuestFault {
