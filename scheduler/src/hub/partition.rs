@@ -11,6 +11,7 @@ use pb::work_item::Request;
 
 use super::{Call, Fatal, FatalSink, Message, StreamSink, Waiter, Watch, wall_clock};
 use crate::core::batch::Batch;
+use crate::core::entity::BatchItem;
 use crate::core::events;
 use crate::core::ids::{BatchSeq, RequestId, StreamId};
 use crate::core::message::{Effect, EpisodeItem, Input};
@@ -201,6 +202,11 @@ impl Thread {
                         drop(worker.sink.send(Outgoing::Item(item)));
                     }
                 }
+                Effect::SendBatch(stream, item) => {
+                    if let Some(worker) = self.workers.get(&stream) {
+                        drop(worker.sink.send(Outgoing::Item(batch_item(*item))));
+                    }
+                }
                 Effect::SendEpisode(stream, item) => self.send_episode(stream, *item),
                 Effect::SendQuestion(stream, question) => {
                     if let Some(worker) = self.workers.get(&stream) {
@@ -257,6 +263,18 @@ fn read_past(store: &dyn Store, item: &EpisodeItem) -> Result<Vec<pb::HistoryEve
     }
     past.truncate(usize::try_from(item.past).unwrap_or(usize::MAX));
     Ok(past)
+}
+
+fn batch_item(item: BatchItem) -> pb::WorkItem {
+    pb::WorkItem {
+        completion_token: item.token.to_string(),
+        request: Some(Request::EntityRequestV2(pb::EntityRequest {
+            instance_id: item.token.instance.as_str().into(),
+            execution_id: item.execution,
+            entity_state: item.state.map(|state| (*state).to_owned()),
+            operation_requests: item.operations.iter().map(|operation| operation.event.clone()).collect(),
+        })),
+    }
 }
 
 fn work_item(item: EpisodeItem, past: Vec<pb::HistoryEvent>, streamed: bool) -> pb::WorkItem {
