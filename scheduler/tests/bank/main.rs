@@ -70,6 +70,8 @@ struct World {
     scheduler: Option<Pipeline>,
     writing: Option<(BatchSeq, Batch)>,
     life: u64,
+    /// When the next tick comes.
+    tick: Option<i64>,
     workers: Vec<Option<StreamId>>,
     streams: u64,
     requests: u64,
@@ -93,6 +95,7 @@ impl World {
             scheduler: None,
             writing: None,
             life: 0,
+            tick: None,
             workers: vec![None; 3],
             streams: 0,
             requests: 0,
@@ -161,7 +164,10 @@ impl World {
             Happening::Start => self.start(),
             Happening::Crash => self.crash(),
             Happening::Written(life) if life == self.life => self.written(),
-            Happening::Tick(life) if life == self.life => self.input(Input::Tick),
+            Happening::Tick(life) if life == self.life => {
+                self.tick = None;
+                self.input(Input::Tick);
+            }
             Happening::Input(life, input) if life == self.life => self.input(input),
             Happening::Written(_) | Happening::Tick(_) | Happening::Input(..) => {}
             Happening::Connect(worker) => self.connect(worker),
@@ -191,6 +197,7 @@ impl World {
         let (now, active, entities) = (self.clock(), recovered.active, recovered.entities);
         let partition = Partition::recover(identity, limits, now, active, entities, recovered.timers);
         self.life += 1;
+        self.tick = None;
         self.scheduler = Some(Pipeline::new(partition));
         self.input(Input::Tick);
     }
@@ -227,7 +234,11 @@ impl World {
             self.after(800, Happening::Written(self.life));
         }
         if let Some(at) = self.scheduler.as_ref().and_then(Pipeline::next_wakeup) {
-            self.at(at.as_micros() - EPOCH, Happening::Tick(self.life));
+            let at = (at.as_micros() - EPOCH).max(self.now);
+            if self.tick.is_none_or(|tick| at < tick) {
+                self.tick = Some(at);
+                self.at(at, Happening::Tick(self.life));
+            }
         }
         self.perform(effects);
     }

@@ -218,6 +218,27 @@ async fn what_holds_locks_is_not_ended_by_force_and_what_failed_with_them_is_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reset_begins_before_or_after_a_critical_section_and_releases_what_it_undoes() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut worker = Worker::connect(&client).await;
+    let episode = locked(&client, &mut worker, "o", &["@e@a"]).await;
+    episode.answer(vec![call_entity(2, "@e@a", "x", "")]).await;
+    worker.batch().await.run(Some("s")).await;
+    let episode = worker.episode_of("o").await;
+    let reset =
+        |at_event| durawasm_proto::v1::ResetInstanceRequest { instance_id: "o".into(), at_event, ..Default::default() };
+    // The turn of event 5 is the second one: the request was made in the first.
+    refused(client.own().reset_instance(reset(5)).await, Code::FailedPrecondition);
+    assert_eq!(client.locked_by("@e@a").await.as_deref(), Some("o"));
+    client.own().reset_instance(reset(1)).await.expect("nothing was locked then");
+    assert_eq!(client.locked_by("@e@a").await, None);
+    episode.answer(vec![complete(9, "void")]).await;
+    let begun = worker.episode_of("o").await;
+    assert!(begun.new_events().contains(&"executionStarted locks(-)".to_owned()), "{:?}", begun.new_events());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_was_not_answered_before_a_rewind_answers_the_new_execution() {
     let server = Server::start().await;
     let client = server.client();
