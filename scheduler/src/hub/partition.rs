@@ -296,7 +296,10 @@ fn work_item(item: EpisodeItem, past: Vec<pb::HistoryEvent>, streamed: bool) -> 
             execution_id: Some(item.execution),
             past_events: past,
             new_events: item.new_events,
-            entity_parameters: None,
+            // Some SDKs take their absence for a scheduler without entities.
+            entity_parameters: Some(pb::OrchestratorEntityParameters {
+                entity_message_reorder_window: Some(prost_types::Duration::default()),
+            }),
             requires_history_streaming: streamed,
             properties,
             orchestration_trace_context: item.trace,

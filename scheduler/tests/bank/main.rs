@@ -7,7 +7,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics says where")]
 
+mod clients;
 mod orchestrator;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,16 +18,14 @@ use durawasm_proto::durabletask as pb;
 use durawasm_scheduler::core::batch::Batch;
 use durawasm_scheduler::core::dispatch::StreamInfo;
 use durawasm_scheduler::core::entity::{BatchItem, EntityRecord};
-use durawasm_scheduler::core::ids::{BatchSeq, InstanceId, InstanceKey, RequestId, StreamId};
-use durawasm_scheduler::core::message::{Effect, EpisodeItem, Input, SignalRequest, StartRequest};
+use durawasm_scheduler::core::ids::{BatchSeq, InstanceKey, RequestId, StreamId};
+use durawasm_scheduler::core::message::{Effect, EpisodeItem, Input};
 use durawasm_scheduler::core::partition::{Identity, Limits, Partition};
 use durawasm_scheduler::core::pipeline::Pipeline;
-use durawasm_scheduler::core::record::Status;
 use durawasm_scheduler::core::time::Timestamp;
+use durawasm_scheduler::store::Store;
 use durawasm_scheduler::store::committed::Committed;
-use durawasm_scheduler::store::memory::{MemoryStore, RowKeys};
-use durawasm_scheduler::store::{EntityFilter, InstanceFilter, InstanceOrder, PageSize, Store};
-use orchestrator::Plan;
+use durawasm_scheduler::store::memory::MemoryStore;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -33,7 +33,6 @@ const OPENING: u64 = 100;
 const EPOCH: i64 = 1_700_000_000_000_000;
 /// Faults end here, in microseconds.
 const STORM: i64 = 400_000;
-const ALL: PageSize = PageSize { instances: 100_000, bytes: usize::MAX, inputs: true };
 
 enum Happening {
     Start,
@@ -253,17 +252,18 @@ impl World {
 
     fn commit(&mut self, batch: &Batch) {
         let mut batch = batch.clone();
+        let sometimes = self.sabotage.is_some() && self.chance(10);
         match self.sabotage {
             Some(Sabotage::LostLocks) => batch.entities.values_mut().for_each(|record| record.lock = None),
             Some(Sabotage::KeptOperations) => batch.queues.retain(|_, entry| entry.is_some()),
-            Some(Sabotage::LostStates) if self.chance(10) => batch.states.clear(),
+            Some(Sabotage::LostStates) if sometimes => batch.states.clear(),
             _ => {}
         }
         self.store.commit(&batch).unwrap();
         for key in &batch.dropped_entities {
             self.books.remove(key);
         }
-        self.books.extend(batch.entities.into_iter());
+        self.books.extend(batch.entities);
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
@@ -387,147 +387,6 @@ impl World {
             return self.after(50_000, Happening::Input(life, input));
         }
         self.after(500, Happening::Input(self.life, input));
-    }
-
-    // ---- clients -------------------------------------------------------------------------------------------------------
-
-    fn client(&mut self) {
-        let lookers: Vec<InstanceId> =
-            self.instances().into_iter().filter(|(id, _)| id.as_str().starts_with("look")).map(|(id, _)| id).collect();
-        match self.rng.random_range(0..10) {
-            0..4 => self.begin(true),
-            4..6 => self.begin(false),
-            6..9 => {
-                let account = self.accounts[self.rng.random_range(0..self.accounts.len())].clone();
-                let due = self.chance(30).then(|| Duration::from_micros(self.rng.random_range(1..100_000)));
-                self.signal(&account, "touch", 0, due);
-            }
-            _ if lookers.is_empty() => {}
-            _ => {
-                // Only those that look: money that is on its way would be lost with its transfer.
-                let id = lookers[self.rng.random_range(0..lookers.len())].clone();
-                let request = self.request();
-                let input = match self.rng.random_range(0..5) {
-                    0 => Input::Terminate(request, id, None, false),
-                    1 => Input::Suspend(request, id, None),
-                    2 => Input::Resume(request, id, None),
-                    3 => Input::ForceTerminate(request, vec![id], None),
-                    _ => Input::Purge(request, vec![id]),
-                };
-                self.input(input);
-            }
-        }
-    }
-
-    fn begin(&mut self, moves: bool) {
-        let mut accounts = self.accounts.clone();
-        let count = if moves { 2 } else { self.rng.random_range(1..=accounts.len()) };
-        for at in 0..count {
-            let with = self.rng.random_range(at..accounts.len());
-            accounts.swap(at, with);
-        }
-        accounts.truncate(count);
-        self.names += 1;
-        let plan = Plan {
-            moves,
-            accounts,
-            amount: self.rng.random_range(1..60),
-            ending: self.rng.random_range(0..4),
-            generations: if self.chance(20) { self.rng.random_range(1..4) } else { 0 },
-        };
-        // Some take the place of another one.
-        let number = if moves { self.names } else { self.rng.random_range(0..10) };
-        let id = format!("{}{number}", if moves { "move" } else { "look" });
-        let start = StartRequest {
-            instance: InstanceId::trusted(&id),
-            fresh: false,
-            execution: None,
-            name: "bank".into(),
-            version: None,
-            input: Some(plan.write()),
-            scheduled_start: None,
-            tags: BTreeMap::new(),
-            trace: None,
-            replaceable: Some(vec![
-                Status::Running,
-                Status::Pending,
-                Status::Suspended,
-                Status::Completed,
-                Status::Failed,
-                Status::Terminated,
-            ]),
-        };
-        let request = self.request();
-        self.input(Input::Start(request, Box::new(start)));
-    }
-
-    fn signal(&mut self, account: &str, operation: &str, amount: u64, due: Option<Duration>) {
-        let signal = SignalRequest {
-            entity: InstanceId::trusted(account),
-            operation: operation.into(),
-            input: Some(amount.to_string()),
-            request_id: String::new(),
-            due: due.map(|due| self.clock().after(due)),
-        };
-        let request = self.request();
-        self.input(Input::Signal(request, Box::new(signal)));
-    }
-
-    // ---- the end -------------------------------------------------------------------------------------------------------
-
-    fn instances(&self) -> Vec<(InstanceId, Status)> {
-        let page = self.store.list(&InstanceFilter::default(), InstanceOrder::Created, None, ALL).unwrap();
-        page.instances.into_iter().map(|view| (view.record.id, view.record.status)).collect()
-    }
-
-    /// Nothing more happens. Who is still suspended goes on.
-    fn judge(&mut self) {
-        for (id, status) in self.instances() {
-            if status == Status::Suspended {
-                let request = self.request();
-                self.input(Input::Resume(request, id, None));
-            }
-        }
-        while let Some(((time, _), happening)) = self.agenda.pop_first() {
-            self.now = time;
-            self.happen(happening);
-        }
-        for (id, status) in self.instances() {
-            assert!(status.is_terminal(), "{id} has not ended: {status:?}");
-        }
-        let all = EntityFilter { transient: true, ..EntityFilter::default() };
-        let accounts = self.store.list_entities(&all, None, ALL).unwrap().entities;
-        let mut total = 0;
-        for account in &accounts {
-            let record = &account.record;
-            assert!(
-                record.lock.is_none() && !record.is_active() && record.held_operations == 0,
-                "left over: {record:?}"
-            );
-            let (balance, _) = account.state.as_deref().unwrap().split_once(':').unwrap();
-            total += balance.parse::<u64>().unwrap();
-        }
-        assert_eq!((accounts.len(), total), (self.accounts.len(), OPENING * self.accounts.len() as u64));
-        let pipeline = self.scheduler.as_ref().unwrap();
-        for entity in pipeline.partition().resident_entities() {
-            let stored = self.store.load_entity(&entity.record.id).unwrap().expect("memory and disk agree");
-            assert_eq!((&entity.record, &entity.state), (&stored.record, &stored.state));
-            assert!(entity.queue.is_empty() && stored.queue.is_empty());
-        }
-    }
-
-    fn purge(&mut self) {
-        let mut ids: Vec<InstanceId> = self.instances().into_iter().map(|(id, _)| id).collect();
-        ids.extend(self.accounts.iter().map(|id| InstanceId::trusted(id)));
-        let request = self.request();
-        self.input(Input::Purge(request, ids));
-        while let Some(((time, _), happening)) = self.agenda.pop_first() {
-            self.now = time;
-            self.happen(happening);
-        }
-        assert_eq!(self.store.rows(), RowKeys::default(), "nothing is left on the disk");
-        let census = self.scheduler.as_ref().unwrap().partition().census();
-        assert_eq!((census.entities, census.operations, census.timers, census.sent), (0, 0, 0, 0));
     }
 }
 

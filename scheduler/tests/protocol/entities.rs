@@ -97,6 +97,16 @@ async fn an_orchestration_calls_an_entity_and_gets_the_result_exactly_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_episode_says_that_there_are_entities_and_that_their_messages_need_no_reordering() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut worker = Worker::connect(&client).await;
+    client.start("o", "any").await;
+    let parameters = worker.episode().await.request.entity_parameters.expect("they are there");
+    assert_eq!(parameters.entity_message_reorder_window, Some(prost_types::Duration::default()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_operation_fails_its_call_and_the_batch_goes_on() {
     let server = Server::start().await;
     let client = server.client();

@@ -296,7 +296,7 @@ async fn a_hundred_orchestrations_with_overlapping_lock_sets_all_finish_and_nobo
     let mut worker = Worker::connect(&client).await;
     let set = |n: usize| -> Vec<String> {
         let mut keys = BTreeSet::from([n % 7, n * 3 % 5, n * 5 % 11]);
-        if n % 10 == 0 {
+        if n.is_multiple_of(10) {
             keys.extend(0..11);
         }
         // In any order: the scheduler has its own.
