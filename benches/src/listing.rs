@@ -173,6 +173,7 @@ fn put(batch: &mut Batch, key: u64, number: u64) {
         open_children: 0,
         parked: None,
         fuel: None,
+        section: None,
     });
     batch.append(RunId(key), 0, history);
 }

@@ -64,7 +64,8 @@ pub(crate) fn commit_cost() -> Result<Duration> {
     let recovered = store.recover()?;
     let identity = core::partition::Identity { hub: "bench".into(), incarnation: recovered.incarnation, salt: 1 };
     let now = core::time::Timestamp::from_micros(1_800_000_000_000_000);
-    let partition = core::partition::Partition::recover(identity, Default::default(), now, Vec::new(), Vec::new());
+    let partition =
+        core::partition::Partition::recover(identity, Default::default(), now, Vec::new(), Vec::new(), Vec::new());
     let mut pipeline = core::pipeline::Pipeline::new(partition);
     let mut times = Vec::new();
     for number in 0..400 {

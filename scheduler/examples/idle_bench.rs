@@ -170,6 +170,7 @@ impl Scheduler {
             Limits::default(),
             Timestamp::from_micros(now),
             recovered.active,
+            recovered.entities,
             recovered.timers,
         );
         let mut scheduler = Self { store, pipeline: Pipeline::new(partition), now, request: 0 };

@@ -230,6 +230,7 @@ fn put(batch: &mut Batch, number: u64) {
         open_children: 0,
         parked: None,
         fuel: None,
+        section: None,
     });
     batch.append(RunId(key(number)), 0, events);
 }

@@ -217,6 +217,7 @@ impl Load {
             open_children: 0,
             parked: None,
             fuel: None,
+            section: None,
         };
         let started = pb::ExecutionStartedEvent {
             name: "hello_cities".into(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use durawasm_proto::durabletask as pb;
 use durawasm_proto::durabletask::history_event::EventType;
 use durawasm_scheduler::core::batch::Batch;
+use durawasm_scheduler::core::entity::{CallSite, CriticalSection, EntityLock, EntityRecord, QueueEntry};
 use durawasm_scheduler::core::ids::{ExecutionId, Incarnation, InstanceId, InstanceKey, RunId};
 use durawasm_scheduler::core::record::{
     InboxEntry, InstanceRecord, ParentLink, Parked, Status, StoredEvent, TimerRecord, TurnId,
@@ -106,6 +107,7 @@ fn running() -> InstanceRecord {
         }),
         // Came after the golden files: what they say of it is nothing.
         fuel: None,
+        section: None,
     }
 }
 
@@ -159,6 +161,78 @@ fn failed_child() -> InstanceRecord {
     }
 }
 
+/// What format 3 added: an instance that has locked an entity, which somebody else has called and which is to hear more later.
+fn locking() -> InstanceRecord {
+    InstanceRecord {
+        key: InstanceKey((1 << 32) + 5),
+        id: InstanceId::trusted("transfer"),
+        run: RunId((1 << 32) + 6),
+        parent: None,
+        history_len: 0,
+        inbox_len: 0,
+        open_activities: 0,
+        parked: None,
+        section: Some(Box::new(CriticalSection {
+            id: "section".into(),
+            entities: vec![locked().id, InstanceId::trusted("@account@b")],
+            granted: true,
+        })),
+        ..running()
+    }
+}
+
+fn locked() -> EntityRecord {
+    EntityRecord {
+        key: InstanceKey((1 << 32) + 7),
+        id: InstanceId::trusted("@account@A"),
+        created_at: Timestamp::from_micros(6_000_000),
+        modified_at: Timestamp::from_micros(7_000_000),
+        has_state: true,
+        queue_next: 9,
+        queued_operations: 1,
+        queued_requests: 1,
+        held_operations: 1,
+        lock: Some(Box::new(EntityLock {
+            holder: InstanceId::trusted("transfer"),
+            run: RunId((1 << 32) + 6),
+            section: "section".into(),
+        })),
+    }
+}
+
+fn queue() -> Vec<QueueEntry> {
+    let called = pb::EntityOperationCalledEvent {
+        request_id: "00000000-0000-0000-0000-000000000001".into(),
+        operation: "add".into(),
+        input: Some("5".into()),
+        parent_instance_id: Some("order 'one'".into()),
+        ..Default::default()
+    };
+    let request = pb::EntityLockRequestedEvent {
+        critical_section_id: "other".into(),
+        lock_set: vec![locked().id.as_str().into()],
+        ..Default::default()
+    };
+    let signaled = pb::EntityOperationSignaledEvent { operation: "close".into(), ..Default::default() };
+    let entry = |seq, event_type, caller| QueueEntry { seq, event: event(6_500_000, event_type, None).event, caller };
+    vec![
+        entry(6, EventType::EntityOperationCalled(called), Some(CallSite { run: running().run, position: 4 })),
+        entry(7, EventType::EntityLockRequested(request), Some(CallSite { run: running().run, position: 5 })),
+        entry(QueueEntry::HELD + 8, EventType::EntityOperationSignaled(signaled), None),
+    ]
+}
+
+fn check_entities(store: &SqliteStore) {
+    let loaded = store.load(&locking().id).expect("it loads").expect("it is there");
+    assert_eq!(loaded.record, locking());
+    let [active] = &store.recover().expect("it recovers").entities[..] else { panic!("one entity is active") };
+    let loaded = store.load_entity(&locked().id).expect("it loads").expect("it is there");
+    for entity in [active, &loaded] {
+        assert_eq!((&entity.record, &entity.queue), (&locked(), &queue()));
+        assert_eq!(entity.state.as_deref(), Some("{\"balance\":\"🦀\"}"));
+    }
+}
+
 fn failed() -> Vec<StoredEvent> {
     let failed = pb::ExecutionCompletedEvent {
         orchestration_status: pb::OrchestrationStatus::Failed.into(),
@@ -208,7 +282,7 @@ fn schema(path: &Path) -> Vec<(String, Vec<String>)> {
 }
 
 #[test]
-fn files_of_format_1_are_brought_to_format_2() {
+fn files_of_format_1_are_brought_to_format_3() {
     let (folder, path) = copy_of(1);
     for _ in 0..2 {
         let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
@@ -221,13 +295,27 @@ fn files_of_format_1_are_brought_to_format_2() {
 }
 
 #[test]
-fn files_of_format_2_are_read() {
-    let (_folder, path) = copy_of(2);
+fn files_of_format_2_are_brought_to_format_3() {
+    let (folder, path) = copy_of(2);
+    for _ in 0..2 {
+        let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
+        check(&store);
+        check_listings(&store, &[running(), failed_child()]);
+        let view = store.view(&failed_child().id, true).expect("it can be viewed").expect("it is there");
+        assert_eq!((view.started, view.completed), (Some(failed()[0].clone()), Some(failed()[1].clone())));
+        assert!(store.load_entity(&locked().id).expect("it can be read").is_none());
+    }
+    let new = folder.path().join("new.db");
+    drop(SqliteStore::create(&new, SqliteOptions::default()).expect("it is made"));
+    assert_eq!(schema(&path), schema(&new));
+}
+
+#[test]
+fn files_of_format_3_are_read() {
+    let (_folder, path) = copy_of(3);
     let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
     check(&store);
-    check_listings(&store, &[running(), failed_child()]);
-    let view = store.view(&failed_child().id, true).expect("it can be viewed").expect("it is there");
-    assert_eq!((view.started, view.completed), (Some(failed()[0].clone()), Some(failed()[1].clone())));
+    check_entities(&store);
 }
 
 #[test]
@@ -256,7 +344,7 @@ fn a_file_of_an_older_format_with_a_damaged_row_is_refused_and_stays_as_it_is() 
 fn what_is_written_today_reads_as_the_golden_file_of_its_format_does() {
     let keep = std::env::var_os("DURAWASM_WRITE_GOLDEN").is_some();
     let folder = tempfile::tempdir().expect("a folder");
-    let path = if keep { golden(2) } else { folder.path().join("hub.db") };
+    let path = if keep { golden(3) } else { folder.path().join("hub.db") };
     assert!(!path.exists(), "{} is there already, and is frozen", path.display());
     let store = SqliteStore::create(&path, SqliteOptions::default()).expect("it is made");
     let mut batch = Batch::default();
@@ -267,8 +355,15 @@ fn what_is_written_today_reads_as_the_golden_file_of_its_format_does() {
     batch.append(running().run, 3, executed()[3..].to_vec());
     batch.put_instance(&failed_child());
     batch.append(failed_child().run, 0, failed());
+    batch.put_instance(&locking());
+    batch.put_entity(&locked());
+    batch.put_state(locked().key, Some("{\"balance\":\"🦀\"}".into()));
+    for entry in queue() {
+        batch.put_queue(locked().key, entry.into());
+    }
     store.commit(&batch).expect("it is taken");
     check(&store);
+    check_entities(&store);
     drop(store);
     if keep {
         fs::remove_file(format!("{}.lock", path.display())).expect("it is removed");
@@ -287,7 +382,7 @@ fn a_file_of_a_newer_format_is_refused_and_left_alone() {
     let before = fs::read(&path).expect("it is read");
 
     let error = SqliteStore::open(&path, SqliteOptions::default()).expect_err("it is refused");
-    assert!(matches!(error, StoreError::NewerFormat { found: 99, known: 2 }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 99, known: 3 }), "{error}");
     assert_eq!(fs::read(&path).expect("it is read"), before);
 }
 

@@ -26,7 +26,7 @@ class Feature:
         # Whether the scenarios look at all instances of the hub, and so cannot run at the same time.
         self.alone = alone
         self.options = options
-        self.orchestrators, self.activities, self.scenarios = [], [], []
+        self.orchestrators, self.activities, self.entities, self.scenarios = [], [], [], []
 
     def orchestrator(self, function):
         self.orchestrators.append(function)
@@ -34,6 +34,10 @@ class Feature:
 
     def activity(self, function):
         self.activities.append(function)
+        return function
+
+    def entity(self, function):
+        self.entities.append(function)
         return function
 
     def scenario(self, sentence):
@@ -69,7 +73,7 @@ class Hub:
     def id(self, word="x"):
         return f"{self.prefix_of_ids()}{next(self._numbers)}-{word}"
 
-    def work(self, orchestrators=(), activities=(), filters=True, versioning=None, **options):
+    def work(self, orchestrators=(), activities=(), entities=(), filters=True, versioning=None, **options):
         """Starts a worker. It says what it runs, so that the hub may be mixed with other workers."""
         tasks = worker.TaskHubGrpcWorker(
             host_address=self.address,
@@ -82,6 +86,8 @@ class Hub:
             tasks.add_orchestrator(orchestrator)
         for activity in activities:
             tasks.add_activity(activity)
+        for entity in entities:
+            tasks.add_entity(entity)
         if versioning:
             tasks.use_versioning(versioning)
         if filters is True:

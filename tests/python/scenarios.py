@@ -34,8 +34,8 @@ def hold(sentence, scenario, hub):
 def main(address, name, *words):
     feature = importlib.import_module(f"features.{name}").feature
     hub = Hub(address, name)
-    if feature.orchestrators or feature.activities:
-        hub.work(feature.orchestrators, feature.activities, **feature.options)
+    if feature.orchestrators or feature.activities or feature.entities:
+        hub.work(feature.orchestrators, feature.activities, feature.entities, **feature.options)
     chosen = [(sentence, scenario) for sentence, scenario in feature.scenarios if " ".join(words) in sentence]
     with ThreadPoolExecutor(max_workers=1 if feature.alone else 24) as threads:
         runs = [

@@ -37,6 +37,11 @@ async fn python_orchestrations_continue_as_new() -> Result<()> {
 }
 
 #[tokio::test]
+async fn python_entities_are_called_signaled_locked_and_queried() -> Result<()> {
+    Python.proves("entities").await
+}
+
+#[tokio::test]
 async fn python_clients_suspend_resume_and_terminate() -> Result<()> {
     Python.proves("lifecycle").await
 }

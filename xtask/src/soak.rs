@@ -62,6 +62,13 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
             command.env("DURAWASM_SIM_SEEDS", arguments.seeds.to_string());
             command::run(&mut command)
         })?;
+        stages.run("the bank of entities", || {
+            let mut command = tests("bank");
+            command.env("DURAWASM_SIM_FIRST", first.to_string());
+            // A world of it is ten times as long.
+            command.env("DURAWASM_SIM_SEEDS", (arguments.seeds / 10).to_string());
+            command::run(&mut command)
+        })?;
     }
     if wanted("properties") {
         // Failing cases are printed, and kept beside the test, by the property tests themselves.

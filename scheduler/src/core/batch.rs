@@ -4,7 +4,9 @@
 //! all: an event that arrives and is consumed while an fsync runs costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::entity::{EntityRecord, QueueEntry};
 use super::ids::{InstanceKey, Position, RunId};
 use super::record::{InboxEntry, InstanceRecord, StoredEvent, TimerRecord};
 
@@ -39,6 +41,16 @@ pub struct Batch {
     pub timers: BTreeMap<(RunId, Position), Option<TimerRecord>>,
     /// Growth of histories.
     pub appends: Vec<Append>,
+    /// Entities that are gone, with their state and queue.
+    pub dropped_entities: BTreeSet<InstanceKey>,
+    /// New or changed entities.
+    pub entities: BTreeMap<InstanceKey, EntityRecord>,
+    /// States of entities: put, or (None) deleted.
+    pub states: BTreeMap<InstanceKey, Option<Arc<str>>>,
+    /// Entries of the queues of entities, by sequence: put, or (None) deleted.
+    pub queues: BTreeMap<(InstanceKey, u64), Option<Arc<QueueEntry>>>,
+    /// Entries of queues that only this batch knows.
+    new_queues: BTreeSet<(InstanceKey, u64)>,
     /// Inbox entries that only this batch knows: deleting them needs no delete.
     new_inbox: BTreeSet<(InstanceKey, u64)>,
     /// Timers that only this batch knows.
@@ -56,6 +68,10 @@ impl Batch {
             && self.inbox.is_empty()
             && self.timers.is_empty()
             && self.appends.is_empty()
+            && self.dropped_entities.is_empty()
+            && self.entities.is_empty()
+            && self.states.is_empty()
+            && self.queues.is_empty()
     }
 
     /// Puts an instance's row.
@@ -127,6 +143,48 @@ impl Batch {
             self.timers.remove(&key);
         } else {
             self.timers.insert(key, None);
+        }
+    }
+
+    /// Puts an entity's row.
+    pub fn put_entity(&mut self, record: &EntityRecord) {
+        self.entities.insert(record.key, record.clone());
+    }
+
+    /// Puts an entity's state, or (None) deletes it.
+    pub fn put_state(&mut self, key: InstanceKey, state: Option<Arc<str>>) {
+        self.states.insert(key, state);
+    }
+
+    /// Deletes an entity with its state and its queue. (It has no timers left.)
+    pub fn drop_entity(&mut self, key: InstanceKey) {
+        self.entities.remove(&key);
+        self.states.remove(&key);
+        let entries: Vec<_> = self.queues.range((key, u64::MIN)..=(key, u64::MAX)).map(|(place, _)| *place).collect();
+        for place in entries {
+            self.queues.remove(&place);
+            self.new_queues.remove(&place);
+        }
+        self.dropped_entities.insert(key);
+    }
+
+    /// Puts a new entry into the queue of an entity.
+    pub fn put_queue(&mut self, key: InstanceKey, entry: Arc<QueueEntry>) {
+        self.new_queues.insert((key, entry.seq));
+        self.change_queue(key, entry);
+    }
+
+    /// Puts another entry in the place of one of the queue of an entity.
+    pub fn change_queue(&mut self, key: InstanceKey, entry: Arc<QueueEntry>) {
+        self.queues.insert((key, entry.seq), Some(entry));
+    }
+
+    /// Takes an entry out of the queue of an entity.
+    pub fn delete_queue(&mut self, key: InstanceKey, seq: u64) {
+        if self.new_queues.remove(&(key, seq)) {
+            self.queues.remove(&(key, seq));
+        } else {
+            self.queues.insert((key, seq), None);
         }
     }
 

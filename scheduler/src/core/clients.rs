@@ -52,6 +52,7 @@ impl Partition {
     /// those who wait for it learn that it was terminated.
     pub(super) fn replace(&mut self, id: &InstanceId) {
         let Some(mut old) = self.instances.remove(id) else { return };
+        self.leave_section(&mut old);
         if !old.record.status.is_terminal() {
             let failure = events::failure("Terminated", format!("instance `{id}` was replaced by a new one"), false);
             self.tell_parent(&mut old, Err(failure));
@@ -115,6 +116,7 @@ impl Partition {
             open_children: 0,
             parked: None,
             fuel: None,
+            section: None,
         };
         let mut instance = Box::new(Instance::new(record, Vec::new()));
         let event = events::event(events::NO_ACTION, now, EventType::ExecutionStarted(Box::new(started)));

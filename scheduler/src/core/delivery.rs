@@ -6,6 +6,7 @@
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
 
+use super::entity::EntityMessage;
 use super::events;
 use super::ids::{InstanceId, Position, RunId};
 use super::instance::Instance;
@@ -27,6 +28,8 @@ pub enum Delivery {
     /// Passes a termination on to a child, which by now may be somebody else's instance under the same id: where the parent
     /// called it, and the reason.
     TerminateChild(InstanceId, RunId, Position, Option<String>),
+    /// To an entity, or from one.
+    Entity(EntityMessage),
 }
 
 /// How a child ended.
@@ -35,6 +38,7 @@ pub type ChildOutcome = Result<Option<String>, pb::TaskFailureDetails>;
 impl Partition {
     pub(super) fn deliver(&mut self, delivery: Delivery, lookup: &dyn Lookup) {
         let lost = match delivery {
+            Delivery::Entity(message) => self.deliver_to_entity(message, lookup),
             Delivery::StartChild(start, parent) => self.start_child(*start, *parent, lookup),
             Delivery::ChildEnded(parent, outcome) => self.child_ended(&parent, outcome, lookup),
             Delivery::Event(target, name, input) => {

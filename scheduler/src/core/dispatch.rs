@@ -28,6 +28,8 @@ pub enum Work {
     Episode(InstanceId),
     /// An activity, by where it was called.
     Activity(InstanceId, RunId, Position),
+    /// The next batch of an entity.
+    Batch(InstanceId),
 }
 
 /// A name and the versions that go with it (none listed: any).

@@ -57,6 +57,7 @@ impl Partition {
         record.open_children = 0;
         record.parked = None;
         let run = record.run;
+        self.leave_section(instance);
         instance.children.clear();
         Self::clear_inbox(&mut self.batch, instance);
         self.parked.remove(&instance.record.id);
@@ -65,6 +66,7 @@ impl Partition {
 
     /// Begins another execution of an instance, with an empty history. Nothing of the old one is left but what is in the inbox.
     pub(super) fn next_execution(&mut self, instance: &mut Instance) {
+        self.leave_section(instance);
         let record = &mut instance.record;
         self.timers.remove_run(record.run);
         self.batch.drop_run(record.run);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use durawasm_proto::{durabletask as pb, v1};
 
 use super::dispatch::{Route, StreamInfo};
+use super::entity::BatchItem;
 use super::ids::{BatchSeq, InstanceId, Position, RequestId, RunId, StreamId};
 use super::record::{InstanceRecord, Parked, Status};
 use super::token::Token;
@@ -70,10 +71,40 @@ pub enum Input {
     CompleteEpisode(RequestId, Token, Box<pb::OrchestratorResponse>, Option<v1::Fuel>),
     /// A worker answers an activity.
     CompleteActivity(RequestId, Token, Box<ActivityOutcome>),
+    /// A worker answers a batch of an entity's operations.
+    CompleteBatch(RequestId, Token, Box<pb::EntityBatchResult>),
+    /// A client signals an entity.
+    Signal(RequestId, Box<SignalRequest>),
+    /// Entities are looked at: what is empty is let go, and so are locks whose holder is gone, as far as that is wanted.
+    CleanEntities {
+        /// The call.
+        request: RequestId,
+        /// The entities.
+        entities: Vec<InstanceId>,
+        /// Whether what is empty is let go.
+        remove_empty: bool,
+        /// Whether locks are released whose holder is gone.
+        release_orphaned: bool,
+    },
     /// A worker gives an item back, perhaps saying why.
     Abandon(RequestId, Token, Option<Box<Parked>>),
     /// Time has passed.
     Tick,
+}
+
+/// What a client says of a signal.
+#[derive(Clone, Debug)]
+pub struct SignalRequest {
+    /// The entity.
+    pub entity: InstanceId,
+    /// The operation.
+    pub operation: String,
+    /// Its input.
+    pub input: Option<String>,
+    /// The request's id; empty: one is made.
+    pub request_id: String,
+    /// Not before this time.
+    pub due: Option<super::time::Timestamp>,
 }
 
 /// How an activity ended: with a result or with a failure.
@@ -138,6 +169,13 @@ pub enum Reply {
     Described(Option<Box<Description>>),
     /// So many instances were forgotten.
     Purged(u32),
+    /// So many entities were let go, and so many locks released.
+    Cleaned {
+        /// Entities that were empty.
+        removed: u32,
+        /// Locks whose holder was gone.
+        released: u32,
+    },
     /// These instances are as they were.
     NotTerminated(Vec<InstanceId>),
     /// The instance goes on with so many events of the history.
@@ -242,6 +280,8 @@ pub enum Effect {
     SendEpisode(StreamId, Box<EpisodeItem>),
     /// Send an activity to a worker.
     SendActivity(StreamId, Token, Arc<pb::ActivityRequest>),
+    /// Send a batch of an entity's operations to a worker.
+    SendBatch(StreamId, Box<BatchItem>),
     /// Ask a worker.
     SendQuestion(StreamId, Box<Question>),
     /// An instance changed in a way that somebody may be waiting for.

@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod delivery;
 pub mod dispatch;
+pub mod entity;
 pub mod events;
 pub mod ids;
 pub mod instance;
@@ -13,6 +14,7 @@ pub mod message;
 pub mod partition;
 pub mod pipeline;
 pub mod record;
+pub mod surroundings;
 pub mod time;
 pub mod timers;
 pub mod token;

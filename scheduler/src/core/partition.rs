@@ -10,93 +10,17 @@ use std::time::Duration;
 use super::batch::Batch;
 use super::delivery::Delivery;
 use super::dispatch::{Dispatcher, Ticket, Work};
-use super::ids::{BatchSeq, ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RequestId, RunId};
+use super::entity::{Entity, EntityTurn, LoadedEntity};
+use super::ids::{BatchSeq, ExecutionId, InstanceId, InstanceKey, Position, RequestId, RunId};
 use super::instance::{Instance, Turn};
 use super::message::{Effect, Input, Pending, Refusal, Reply};
 use super::questions::Asked;
 use super::record::{InboxEntry, LoadedInstance, StoredEvent, TimerRecord};
 use super::repair::Postponed;
+pub use super::surroundings::{Census, Identity, Limits, Lookup};
 use super::time::Timestamp;
 use super::timers::Timers;
 use super::token::{Token, WorkKind};
-
-/// Where the core finds instances that are not in memory: the committed state of the store.
-pub trait Lookup {
-    /// Reads an instance.
-    ///
-    /// # Errors
-    /// A text for people if what is stored is damaged.
-    fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String>;
-
-    /// Reads the whole history of an execution.
-    ///
-    /// # Errors
-    /// A text for people if what is stored is damaged.
-    fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String>;
-}
-
-/// Bounds that an operator may set.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// The longest input, output, event payload or custom status in bytes.
-    pub payload_bytes: usize,
-    /// How many new events one episode brings at most…
-    pub new_events: usize,
-    /// …and about how many bytes.
-    pub new_event_bytes: usize,
-    /// How many idle instances stay in memory.
-    pub idle_instances: usize,
-    /// How long an activity waits for its worker to come back before it is sent to another one.
-    pub activity_grace: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            payload_bytes: 1 << 20,
-            new_events: 4_000,
-            new_event_bytes: 2 << 20,
-            idle_instances: 20_000,
-            activity_grace: Duration::from_secs(2),
-        }
-    }
-}
-
-/// What a partition must know before it can start.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// The task hub.
-    pub hub: String,
-    /// This opening of the store.
-    pub incarnation: Incarnation,
-    /// Random: makes the ids of executions unique beyond this store.
-    pub salt: u64,
-}
-
-/// How much a partition holds in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// Instances.
-    pub instances: usize,
-    /// Timers that are set.
-    pub timers: usize,
-    /// Work that is held back for a while.
-    pub delayed: usize,
-    /// Instances that wait for another worker.
-    pub parked: usize,
-    /// Items that workers have.
-    pub sent: usize,
-    /// Repairs that wait for a write, and questions that wait for an answer.
-    pub waiting: usize,
-}
-
-impl Census {
-    /// Whether there is nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 /// The state machine of a partition. See the module's text.
 pub struct Partition {
@@ -104,6 +28,8 @@ pub struct Partition {
     pub(super) limits: Limits,
     /// Boxed: the table has room for as many as there ever were at once.
     pub(super) instances: HashMap<InstanceId, Box<Instance>>,
+    /// Entities in memory.
+    pub(super) entities: HashMap<InstanceId, Box<Entity>>,
     pub(super) timers: Timers,
     pub(super) dispatcher: Dispatcher,
     /// Work that a worker gave back or lost, until it is queued again.
@@ -146,12 +72,14 @@ impl Partition {
         limits: Limits,
         now: Timestamp,
         active: Vec<LoadedInstance>,
+        entities: Vec<LoadedEntity>,
         timers: Vec<TimerRecord>,
     ) -> Self {
         let mut partition = Self {
             identity,
             limits,
             instances: HashMap::new(),
+            entities: HashMap::new(),
             timers: Timers::default(),
             dispatcher: Dispatcher::default(),
             delayed: BTreeMap::new(),
@@ -180,6 +108,9 @@ impl Partition {
         for loaded in active {
             partition.admit(loaded);
         }
+        for loaded in entities {
+            partition.admit_entity(loaded);
+        }
         partition
     }
 
@@ -190,6 +121,7 @@ impl Partition {
             // Numbers of executions may be the same in two hubs, and so may ids.
             Input::CompleteEpisode(request, token, _, _)
             | Input::CompleteActivity(request, token, _)
+            | Input::CompleteBatch(request, token, _)
             | Input::Abandon(request, token, _)
                 if token.hub != self.identity.hub =>
             {
@@ -243,6 +175,18 @@ impl Partition {
             }
             Input::CompleteActivity(request, token, outcome) => {
                 let answer = self.complete_activity(&token, *outcome);
+                self.reply(request, answer);
+            }
+            Input::CompleteBatch(request, token, result) => {
+                let answer = self.complete_batch(&token, *result);
+                self.reply(request, answer);
+            }
+            Input::Signal(request, signal) => {
+                let answer = self.signal_entity(*signal, lookup);
+                self.reply(request, answer);
+            }
+            Input::CleanEntities { request, entities, remove_empty, release_orphaned } => {
+                let answer = self.clean_entities(entities, remove_empty, release_orphaned, lookup);
                 self.reply(request, answer);
             }
             Input::Abandon(request, token, parked) => {
@@ -312,15 +256,21 @@ impl Partition {
         }
         while self.idle.len() > self.limits.idle_instances {
             let Some((id, stamp)) = self.idle.pop_front() else { break };
-            match self.instances.get(&id) {
-                Some(instance) if instance.stamp == stamp => {
-                    if instance.last_batch > seq {
-                        self.idle.push_front((id, stamp));
-                        break;
-                    }
-                    self.instances.remove(&id);
+            let last_batch = if id.is_entity() {
+                self.entities.get(&id).filter(|e| e.stamp == stamp).map(|e| e.last_batch)
+            } else {
+                self.instances.get(&id).filter(|i| i.stamp == stamp).map(|i| i.last_batch)
+            };
+            match last_batch {
+                Some(last) if last > seq => {
+                    self.idle.push_front((id, stamp));
+                    break;
                 }
-                _ => {}
+                Some(_) => {
+                    self.instances.remove(&id);
+                    self.entities.remove(&id);
+                }
+                None => {}
             }
         }
     }
@@ -336,12 +286,19 @@ impl Partition {
     pub fn census(&self) -> Census {
         Census {
             instances: self.instances.len(),
+            entities: self.entities.len(),
+            operations: self.entities.values().map(|e| e.queue.len()).sum(),
             timers: self.timers.len(),
             delayed: self.delayed.len(),
             parked: self.parked.len(),
             sent: self.dispatcher.sent(),
             waiting: self.postponed.len() + self.questions.len(),
         }
+    }
+
+    /// The entities in memory, in no order. For the simulator.
+    pub fn resident_entities(&self) -> impl Iterator<Item = &Entity> {
+        self.entities.values().map(Box::as_ref)
     }
 
     /// The instances in memory, in no order; and the timers. For the simulator, which compares them with what a recovery finds.
@@ -407,13 +364,13 @@ impl Partition {
         self.identity.incarnation.0 << 32 | self.counter
     }
 
-    pub(super) fn new_token(&mut self, kind: WorkKind, instance: &Instance, position: Position) -> Token {
+    pub(super) fn new_token(&mut self, kind: WorkKind, id: &InstanceId, run: RunId, position: Position) -> Token {
         self.attempts += 1;
         Token {
             kind,
             hub: self.identity.hub.clone(),
-            instance: instance.record.id.clone(),
-            run: instance.record.run,
+            instance: id.clone(),
+            run,
             position,
             attempt: self.attempts,
             incarnation: self.identity.incarnation,
@@ -454,15 +411,29 @@ impl Partition {
                 self.deliver(delivery, lookup);
             }
             let Some(id) = self.touched.pop() else { break };
-            self.settle(&id);
+            if id.is_entity() {
+                self.settle_entity(&id, lookup);
+            } else {
+                self.settle(&id);
+            }
         }
+    }
+
+    pub(super) fn new_stamp(&mut self) -> u64 {
+        self.stamps += 1;
+        self.stamps
+    }
+
+    /// Enters what has nothing to do into the line for eviction.
+    pub(super) fn rest(&mut self, id: InstanceId, stamp: u64) {
+        self.idle.push_back((id, stamp));
     }
 
     fn settle(&mut self, id: &InstanceId) {
         self.end_unserved(id);
+        let stamp = self.new_stamp();
         let Some(instance) = self.instances.get_mut(id) else { return };
-        self.stamps += 1;
-        instance.stamp = self.stamps;
+        instance.stamp = stamp;
         // The timer says so and not the clock, which may have been set back since the timer fired.
         let early = self.timers.contains(instance.record.run, TimerRecord::START);
         if instance.reserved > self.committed {
@@ -475,7 +446,7 @@ impl Partition {
             } else if instance.record.status.is_terminal() {
                 self.ended.push_back((instance.last_batch, id.clone(), instance.stamp));
             } else {
-                self.idle.push_back((id.clone(), instance.stamp));
+                self.rest(id.clone(), stamp);
             }
         }
     }
@@ -493,5 +464,10 @@ impl Partition {
     /// Whether `turn` is a stay in the queue with this ticket.
     pub(super) fn is_queued(instance: &Instance, ticket: Ticket) -> bool {
         matches!(instance.turn, Turn::Queued(t) if t == ticket)
+    }
+
+    /// Whether an entity's turn is a stay in the queue with this ticket.
+    pub(super) fn is_batch_queued(entity: &Entity, ticket: Ticket) -> bool {
+        entity.turn == EntityTurn::Queued(ticket)
     }
 }

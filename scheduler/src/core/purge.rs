@@ -12,6 +12,14 @@ impl Partition {
         let alone = ids.len() == 1;
         let mut purged = 0;
         for id in ids {
+            if id.is_entity() {
+                match self.purge_entity(&id, lookup) {
+                    Ok(forgotten) => purged += u32::from(forgotten),
+                    Err(why) if alone => return Err(why),
+                    Err(why) => self.effect(self.batch_seq, Effect::Warn(format!("it was not purged: {why}"))),
+                }
+                continue;
+            }
             match self.find(&id, lookup) {
                 Ok(Some(instance)) if instance.record.status.is_terminal() => {
                     self.replace(&id);
@@ -39,7 +47,11 @@ impl Partition {
         // Each once: named twice, it would be among those that were not ended.
         let ids: std::collections::BTreeSet<InstanceId> = ids.into_iter().collect();
         for id in ids {
-            if !self.end_by_force(&id, reason.clone(), false, lookup) {
+            // What holds locks is in the middle of something that nobody else shall see.
+            let section = self.find(&id, lookup).ok().flatten().and_then(|instance| instance.record.section.as_ref());
+            let holds = section.is_some_and(|section| section.granted);
+            self.touched.push(id.clone());
+            if holds || !self.end_by_force(&id, reason.clone(), false, lookup) {
                 unchanged.push(id);
             }
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use durawasm_proto::durabletask as pb;
 
+use super::entity::CriticalSection;
 use super::ids::{ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RunId};
 use super::time::Timestamp;
 
@@ -214,6 +215,8 @@ pub struct InstanceRecord {
     pub parked: Option<Parked>,
     /// What it has cost, if its workers count that.
     pub fuel: Option<FuelUse>,
+    /// The entities that it has locked, or wants to lock.
+    pub section: Option<Box<CriticalSection>>,
 }
 
 impl InstanceRecord {
@@ -269,12 +272,12 @@ pub struct InboxEntry {
     pub stored: StoredEvent,
 }
 
-/// A durable timer of an execution, or the delayed start of an instance.
+/// A durable timer of an execution, the delayed start of an instance, or the time of an operation that an entity is to run later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimerRecord {
-    /// The execution that it belongs to.
+    /// The execution that it belongs to; for an entity see [`EntityRecord::timers`](super::entity::EntityRecord::timers).
     pub run: RunId,
-    /// Where in the history it was created; [`TimerRecord::START`] for a delayed start.
+    /// Where in the history it was created; [`TimerRecord::START`] for a delayed start; the sequence of an entity's operation.
     pub position: Position,
     /// When it is due.
     pub due: Timestamp,

@@ -89,8 +89,8 @@ pub(super) fn turn_start(history: &[StoredEvent], at: usize) -> usize {
     history[..=at.min(history.len() - 1)].iter().rposition(begins).unwrap_or(0)
 }
 
-/// What was called in a history and is answered neither in it nor by what has arrived since, with the positions: activities, children
-/// and timers.
+/// What was called in a history and is answered neither in it nor by what has arrived since, with the positions: activities, children,
+/// timers and operations of entities.
 pub(super) fn open_calls<'h>(
     history: &'h [StoredEvent],
     arrived: impl IntoIterator<Item = &'h StoredEvent>,
@@ -103,7 +103,12 @@ pub(super) fn open_calls<'h>(
 fn is_call(event: &pb::HistoryEvent) -> bool {
     matches!(
         event.event_type,
-        Some(EventType::TaskScheduled(_) | EventType::SubOrchestrationInstanceCreated(_) | EventType::TimerCreated(_))
+        Some(
+            EventType::TaskScheduled(_)
+                | EventType::SubOrchestrationInstanceCreated(_)
+                | EventType::TimerCreated(_)
+                | EventType::EntityOperationCalled(_)
+        )
     )
 }
 
@@ -120,6 +125,41 @@ pub(super) fn is_suspended(history: &[StoredEvent]) -> bool {
         _ => None,
     });
     last.unwrap_or(false)
+}
+
+/// Whether an execution with this history has locked entities, or wants to.
+pub(super) fn is_in_section(history: &[StoredEvent]) -> bool {
+    let mut open: HashMap<&str, usize> = HashMap::new();
+    for stored in history {
+        match &stored.event.event_type {
+            Some(EventType::EntityLockRequested(request)) => {
+                let entities: HashSet<&String> = request.lock_set.iter().collect();
+                open.insert(&request.critical_section_id, entities.len());
+            }
+            Some(EventType::EntityUnlockSent(unlock)) => {
+                if let Some(left) = open.get_mut(unlock.critical_section_id.as_str()) {
+                    *left = left.saturating_sub(1);
+                }
+            }
+            _ => {}
+        }
+    }
+    open.values().any(|left| *left > 0)
+}
+
+/// Whether an execution ended in a critical section, or in the turn in which it entered or left one.
+pub(super) fn ended_in_section(history: &[StoredEvent]) -> bool {
+    if history.is_empty() {
+        return false;
+    }
+    let (before, last) = history.split_at(turn_start(history, history.len() - 1));
+    let locks = |e: &StoredEvent| {
+        matches!(
+            e.event.event_type,
+            Some(EventType::EntityLockRequested(_) | EventType::EntityLockGranted(_) | EventType::EntityUnlockSent(_))
+        )
+    };
+    is_in_section(before) || last.iter().any(locks)
 }
 
 /// The event that began an execution.

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use durawasm_proto::{durabletask as pb, v1};
 use pb::history_event::EventType;
 use pb::orchestrator_action::OrchestratorActionType as Action;
+use pb::send_entity_message_action::EntityMessageType;
 use prost::Message as _;
 
 use super::delivery::Delivery;
 use super::dispatch::Work;
 use super::ending::Ending;
+use super::entity::{SectionRule, check_message};
 use super::ids::{InstanceId, Position, StreamId};
 use super::instance::{Episode, Instance, Turn, open_activity};
 use super::message::{Change, Effect, EpisodeItem, Refusal, Reply};
@@ -49,7 +51,7 @@ impl Partition {
         if !self.timers.contains(record.run, TimerRecord::START) {
             started_at = started_at.max(record.scheduled_start.unwrap_or(started_at));
         }
-        let token = self.new_token(WorkKind::Orchestration, &instance, 0);
+        let token = self.new_token(WorkKind::Orchestration, id, instance.record.run, 0);
         let mut new_events = vec![events::orchestrator_started(started_at)];
         let mut bytes = 0;
         let mut taken = 0;
@@ -196,6 +198,10 @@ impl Partition {
         for action in &response.actions {
             match &action.orchestrator_action_type {
                 None => return Err(Refusal::Invalid(format!("action {} of `{id}` has no type", action.id))),
+                Some(Action::SendEntityMessage(message)) if message.entity_message_type.is_none() => {
+                    let text = format!("action {} of `{id}` sends no message to an entity", action.id);
+                    return Err(Refusal::Invalid(text));
+                }
                 Some(Action::RewindOrchestration(_)) => {
                     let text = format!("`{id}` answers with a rewind that nobody asked for");
                     return Err(Refusal::Invalid(text));
@@ -215,13 +221,13 @@ impl Partition {
     /// over their own limit; so it makes no difference which of the two limits is the lower one. Workers of the standard protocol
     /// know nothing of the kind: their instances fail.
     fn parks(&self, token: &Token, response: &pb::OrchestratorResponse) -> Option<Parked> {
-        let Some(Turn::Sent(episode)) = self.instances.get(&token.instance).map(|instance| &instance.turn) else {
-            return None;
-        };
+        let instance = self.instances.get(&token.instance)?;
+        let Turn::Sent(episode) = &instance.turn else { return None };
         if !self.dispatcher.stream(episode.stream).is_some_and(|info| info.extended) {
             return None;
         }
-        let message = self.impossible(response).filter(|failure| failure.error_type == TOO_LARGE)?.error_message;
+        let message =
+            self.impossible(instance, response).filter(|failure| failure.error_type == TOO_LARGE)?.error_message;
         Some(Parked {
             reason: "payload".to_owned(),
             message,
@@ -234,12 +240,13 @@ impl Partition {
     }
 
     /// Why an execution cannot go on with what its code decided, if so: then it fails.
-    fn impossible(&self, response: &pb::OrchestratorResponse) -> Option<pb::TaskFailureDetails> {
+    fn impossible(&self, instance: &Instance, response: &pb::OrchestratorResponse) -> Option<pb::TaskFailureDetails> {
+        let mut section = SectionRule::new(instance.record.section.as_deref());
         let too_large = |what: &str, payload: &Option<String>| match self.check_payload(what, payload.as_deref()) {
             Err(Refusal::TooLarge(text)) => Some(events::failure(TOO_LARGE, text, true)),
             _ => None,
         };
-        let action = |action: &pb::OrchestratorAction| match action.orchestrator_action_type.as_ref()? {
+        let mut action = |action: &pb::OrchestratorAction| match action.orchestrator_action_type.as_ref()? {
             Action::ScheduleTask(a) => too_large(&format!("the input of activity `{}`", a.name), &a.input),
             Action::CreateSubOrchestration(a) => too_large(&format!("the input of child `{}`", a.name), &a.input),
             Action::SendEvent(a) => too_large(&format!("the event `{}`", a.name), &a.data),
@@ -252,13 +259,11 @@ impl Partition {
                     }
                 })
             }),
-            Action::SendEntityMessage(_) => {
-                let text = "this scheduler does not run entities yet: use an orchestration or an activity instead";
-                Some(events::failure("NotSupported", text.into(), true))
-            }
+            Action::SendEntityMessage(message) => check_message(message, &mut section, self.limits.payload_bytes),
             _ => None,
         };
-        too_large("the custom status", &response.custom_status).or_else(|| response.actions.iter().find_map(action))
+        too_large("the custom status", &response.custom_status)
+            .or_else(|| response.actions.iter().find_map(&mut action))
     }
 
     /// One transaction: new events and actions become history, and everything that follows from them.
@@ -269,7 +274,7 @@ impl Partition {
         mut response: pb::OrchestratorResponse,
         fuel: Option<v1::Fuel>,
     ) {
-        if let Some(failure) = self.impossible(&response) {
+        if let Some(failure) = self.impossible(&instance, &response) {
             let completion = pb::CompleteOrchestrationAction {
                 orchestration_status: pb::OrchestrationStatus::Failed.into(),
                 failure_details: Some(failure),
@@ -426,7 +431,11 @@ impl Partition {
                 }
                 return;
             }
-            Action::CompleteOrchestration(_) | Action::SendEntityMessage(_) | Action::RewindOrchestration(_) => return,
+            Action::SendEntityMessage(message) => match message.entity_message_type {
+                Some(message) => self.send_entity_message(instance, position, message),
+                None => return,
+            },
+            Action::CompleteOrchestration(_) | Action::RewindOrchestration(_) => return,
         };
         history.push(StoredEvent { event: events::event(action_id, now, event_type), answers: None });
     }
@@ -483,7 +492,13 @@ fn is_continue_as_new(action: &pb::OrchestratorAction) -> bool {
 
 /// Whether an action still has an effect when the execution continues as new: what could only answer the old one has none.
 fn outlives(action: &Action) -> bool {
-    !matches!(action, Action::ScheduleTask(_) | Action::CreateTimer(_))
+    match action {
+        Action::ScheduleTask(_) | Action::CreateTimer(_) => false,
+        Action::SendEntityMessage(m) => {
+            !matches!(m.entity_message_type, Some(EntityMessageType::EntityLockRequested(_)))
+        }
+        _ => true,
+    }
 }
 
 /// Activities that were called in this turn and are not on their way yet.

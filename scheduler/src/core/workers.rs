@@ -6,6 +6,7 @@ use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
 
 use super::dispatch::{StreamInfo, Ticket, Work};
+use super::entity::EntityTurn;
 use super::events;
 use super::ids::{InstanceId, Position, StreamId};
 use super::instance::{Stay, Turn};
@@ -23,7 +24,7 @@ pub(super) const SUSPICIOUS_RETURNS: u32 = 3;
 /// How many timers one tick fires at most, so that other inputs are not held up.
 const TIMERS_PER_TICK: usize = 1_000;
 
-fn backoff(returns: u32) -> Duration {
+pub(super) fn backoff(returns: u32) -> Duration {
     FIRST_BACKOFF.saturating_mul(1 << returns.saturating_sub(1).min(16)).min(LONGEST_BACKOFF)
 }
 
@@ -49,6 +50,7 @@ impl Partition {
                     let grace = self.limits.activity_grace;
                     self.take_back_activity(&id, position, attempt, Some(grace));
                 }
+                Work::Batch(id) => self.take_back_batch(&id, attempt, true),
             }
         }
         self.lose_questions(stream);
@@ -68,7 +70,7 @@ impl Partition {
             .unserved()
             .filter_map(|work| match work {
                 Work::Episode(id) => Some(id),
-                Work::Activity(..) => None,
+                Work::Activity(..) | Work::Batch(_) => None,
             })
             .filter(|id| self.instances.get(*id).is_some_and(|i| i.is_terminating()))
             .cloned()
@@ -106,7 +108,7 @@ impl Partition {
         match token.kind {
             WorkKind::Orchestration => self.take_back_episode(&token.instance, token.attempt, parked, false),
             WorkKind::Activity => self.take_back_activity(&token.instance, token.position, token.attempt, None),
-            WorkKind::Entity => {}
+            WorkKind::Entity => self.take_back_batch(&token.instance, token.attempt, false),
         }
         Ok(Reply::Done)
     }
@@ -120,6 +122,7 @@ impl Partition {
                 token.kind == WorkKind::Activity
                     && (id, *run, *position) == (&token.instance, token.run, token.position)
             }
+            Some(Work::Batch(id)) => token.kind == WorkKind::Entity && *id == token.instance,
             None => false,
         };
         if is_its && token.incarnation == self.identity.incarnation {
@@ -206,7 +209,7 @@ impl Partition {
 
     fn send_activity(&mut self, stream: StreamId, id: &InstanceId, position: Position) {
         let Some(mut instance) = self.instances.remove(id) else { return };
-        let token = self.new_token(WorkKind::Activity, &instance, position);
+        let token = self.new_token(WorkKind::Activity, id, instance.record.run, position);
         if let Some(open) = instance.activities.get_mut(&position) {
             open.stay = Stay::Sent(stream, token.attempt);
             let work = Work::Activity(id.clone(), token.run, position);
@@ -220,12 +223,16 @@ impl Partition {
     /// Gives waiting work to streams that have room.
     pub(super) fn hand_out(&mut self) {
         loop {
-            let instances = &self.instances;
-            let next = self.dispatcher.next(|work, ticket| is_current(instances, work, ticket));
+            let (instances, entities) = (&self.instances, &self.entities);
+            let next = self.dispatcher.next(|work, ticket| match work {
+                Work::Batch(id) => entities.get(id).is_some_and(|e| Self::is_batch_queued(e, ticket)),
+                work => is_current(instances, work, ticket),
+            });
             match next {
                 None => return,
                 Some((stream, Work::Episode(id))) => self.send_episode(stream, &id),
                 Some((stream, Work::Activity(id, _, position))) => self.send_activity(stream, &id, position),
+                Some((stream, Work::Batch(id))) => self.send_batch(stream, &id),
             }
         }
     }
@@ -256,6 +263,14 @@ impl Partition {
                     self.touched.push(id);
                 }
             }
+            Work::Batch(id) => {
+                if let Some(entity) = self.entities.get_mut(&id)
+                    && entity.turn == EntityTurn::Delayed(ticket)
+                {
+                    entity.turn = EntityTurn::Idle;
+                    self.touched.push(id);
+                }
+            }
             Work::Activity(id, run, position) => {
                 let Some(instance) = self.instances.get(&id) else { return };
                 let stay = instance.activities.get(&position).map(|open| open.stay);
@@ -268,6 +283,9 @@ impl Partition {
     }
 
     fn fire(&mut self, timer: TimerRecord, lookup: &dyn Lookup) {
+        if timer.instance.is_entity() {
+            return self.enqueue_held(&timer, lookup);
+        }
         let now = self.now;
         let run = match self.find(&timer.instance, lookup) {
             Ok(instance) => instance.map(|i| (i.record.run, i.record.status)),
@@ -305,6 +323,7 @@ fn is_current(
             .filter(|i| i.record.run == *run)
             .and_then(|i| i.activities.get(position))
             .is_some_and(|open| open.stay == Stay::Queued(ticket)),
+        Work::Batch(_) => false,
     }
 }
 

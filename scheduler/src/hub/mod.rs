@@ -18,7 +18,10 @@ use crate::core::pipeline::Pipeline;
 use crate::core::record::StoredEvent;
 use crate::core::time::Timestamp;
 use crate::core::token::Token;
-use crate::store::{InstanceFilter, InstanceOrder, InstancePage, InstanceView, PageSize, Place, Store, StoreError};
+use crate::store::{
+    EntityFilter, EntityPage, EntityView, InstanceFilter, InstanceOrder, InstancePage, InstanceView, PageSize, Place,
+    Store, StoreError,
+};
 
 pub mod directory;
 mod partition;
@@ -130,7 +133,8 @@ impl Hub {
         let recovered = store.recover()?;
         let salt = uuid::Uuid::new_v4().as_u64_pair().0;
         let identity = Identity { hub: name.to_owned(), incarnation: recovered.incarnation, salt };
-        let partition = Partition::recover(identity, limits, wall_clock(), recovered.active, recovered.timers);
+        let partition =
+            Partition::recover(identity, limits, wall_clock(), recovered.active, recovered.entities, recovered.timers);
         let watch = Arc::new(Watch::default());
         let (sender, receiver) = crossbeam_channel::unbounded();
         let batches = writer::start(name, Arc::clone(&store), sender.clone())?;
@@ -215,6 +219,27 @@ impl Hub {
     pub fn view(&self, id: &InstanceId, with_input: bool) -> Result<Option<InstanceView>, Status> {
         // A point read from the page cache: tens of microseconds, less than a hop to another thread and back.
         self.inner.store.view(id, with_input).map_err(|e| crate::service::status::of_store(&e, self.name()))
+    }
+
+    /// Reads an entity as it is committed.
+    ///
+    /// # Errors
+    /// DATA_LOSS if what is stored is damaged.
+    pub fn view_entity(&self, id: &InstanceId, with_state: bool) -> Result<Option<EntityView>, Status> {
+        self.inner.store.view_entity(id, with_state).map_err(|e| crate::service::status::of_store(&e, self.name()))
+    }
+
+    /// Lists entities as they are committed.
+    ///
+    /// # Errors
+    /// DATA_LOSS if what is stored is damaged.
+    pub async fn list_entities(
+        &self,
+        filter: EntityFilter,
+        after: Option<InstanceId>,
+        size: PageSize,
+    ) -> Result<EntityPage, Status> {
+        self.read(move |store| store.list_entities(&filter, after.as_ref(), size)).await
     }
 
     /// Reads a part of a committed history.

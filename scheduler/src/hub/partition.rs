@@ -11,6 +11,7 @@ use pb::work_item::Request;
 
 use super::{Call, Fatal, FatalSink, Message, StreamSink, Waiter, Watch, wall_clock};
 use crate::core::batch::Batch;
+use crate::core::entity::BatchItem;
 use crate::core::events;
 use crate::core::ids::{BatchSeq, RequestId, StreamId};
 use crate::core::message::{Effect, EpisodeItem, Input};
@@ -201,6 +202,11 @@ impl Thread {
                         drop(worker.sink.send(Outgoing::Item(item)));
                     }
                 }
+                Effect::SendBatch(stream, item) => {
+                    if let Some(worker) = self.workers.get(&stream) {
+                        drop(worker.sink.send(Outgoing::Item(batch_item(*item))));
+                    }
+                }
                 Effect::SendEpisode(stream, item) => self.send_episode(stream, *item),
                 Effect::SendQuestion(stream, question) => {
                     if let Some(worker) = self.workers.get(&stream) {
@@ -259,6 +265,18 @@ fn read_past(store: &dyn Store, item: &EpisodeItem) -> Result<Vec<pb::HistoryEve
     Ok(past)
 }
 
+fn batch_item(item: BatchItem) -> pb::WorkItem {
+    pb::WorkItem {
+        completion_token: item.token.to_string(),
+        request: Some(Request::EntityRequestV2(pb::EntityRequest {
+            instance_id: item.token.instance.as_str().into(),
+            execution_id: item.execution,
+            entity_state: item.state.map(|state| (*state).to_owned()),
+            operation_requests: item.operations.iter().map(|operation| operation.event.clone()).collect(),
+        })),
+    }
+}
+
 fn work_item(item: EpisodeItem, past: Vec<pb::HistoryEvent>, streamed: bool) -> pb::WorkItem {
     let text = |text: String| prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text)) };
     let mut properties = HashMap::new();
@@ -278,7 +296,10 @@ fn work_item(item: EpisodeItem, past: Vec<pb::HistoryEvent>, streamed: bool) -> 
             execution_id: Some(item.execution),
             past_events: past,
             new_events: item.new_events,
-            entity_parameters: None,
+            // Some SDKs take their absence for a scheduler without entities.
+            entity_parameters: Some(pb::OrchestratorEntityParameters {
+                entity_message_reorder_window: Some(prost_types::Duration::default()),
+            }),
             requires_history_streaming: streamed,
             properties,
             orchestration_trace_context: item.trace,

@@ -59,7 +59,7 @@ pub fn stream_info(request: pb::GetWorkItemsRequest, worker: &str, extended: boo
     let filters = request.work_item_filters.map(|filters| {
         let orchestrations = filters.orchestrations.into_iter().map(|f| (f.name, f.versions));
         let activities = filters.activities.into_iter().map(|f| (f.name, f.versions));
-        let entities = filters.entities.into_iter().map(|f| (f.name, Vec::new()));
+        let entities = filters.entities.into_iter().map(|f| (f.name.to_lowercase(), Vec::new()));
         Filters([name_filters(orchestrations), name_filters(activities), name_filters(entities)])
     });
     StreamInfo {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::convert;
+use crate::core::entity::entity_id;
 use crate::core::ids::InstanceId;
 use crate::core::message::{Input, Reply};
 use crate::core::record::Status as InstanceStatus;
@@ -85,7 +86,7 @@ pub async fn purge(hub: &Hub, request: pb::PurgeInstancesRequest) -> Result<pb::
     let mut is_complete = true;
     match request.request {
         None => return Err(Status::invalid_argument("say what to purge: an id, a list of ids or a filter")),
-        Some(Purge::InstanceId(id)) => count += purge_ids(hub, vec![convert::instance_id(&id)?], recursive).await?,
+        Some(Purge::InstanceId(id)) => count += purge_ids(hub, vec![any_id(&id)?], recursive).await?,
         Some(Purge::InstanceBatch(batch)) => {
             count += purge_ids(hub, batch_ids(batch)?, recursive).await?;
         }
@@ -170,6 +171,10 @@ async fn purge_ids(hub: &Hub, ids: Vec<InstanceId>, recursive: bool) -> Result<u
 fn ended(hub: &Hub, ids: Vec<InstanceId>) -> Result<Vec<InstanceId>, Status> {
     let mut ended = Vec::new();
     for id in ids {
+        if id.is_entity() {
+            ended.push(id); // Whatever it does: it has no end.
+            continue;
+        }
         if hub.view(&id, false)?.is_some_and(|v| v.record.status.is_terminal()) {
             ended.push(id);
         }
@@ -217,7 +222,15 @@ fn batch_ids(batch: pb::InstanceBatch) -> Result<Vec<InstanceId>, Status> {
     if batch.instance_ids.len() > BATCH_IDS {
         return Err(too_many(batch.instance_ids.len()));
     }
-    batch.instance_ids.iter().map(|id| convert::instance_id(id)).collect()
+    batch.instance_ids.iter().map(|id| any_id(id)).collect()
+}
+
+/// The id of an instance or of an entity.
+fn any_id(text: &str) -> Result<InstanceId, Status> {
+    match text.starts_with('@') {
+        true => entity_id(text).map_err(|why| Status::invalid_argument(why.to_string())),
+        false => convert::instance_id(text),
+    }
 }
 
 fn too_many(count: usize) -> Status {

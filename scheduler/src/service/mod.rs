@@ -17,6 +17,7 @@ mod clients;
 mod convert;
 pub mod deadline;
 mod durawasm;
+mod entities;
 mod listings;
 mod repair;
 pub mod status;
@@ -211,34 +212,40 @@ impl TaskHubSidecarService for Service {
         hub_call!(self, request, |hub, message| listings::purge(&hub, message).await?)
     }
 
-    async fn complete_entity_task(&self, _: Request<pb::EntityBatchResult>) -> Answer<pb::CompleteTaskResponse> {
-        Err(status::unimplemented("CompleteEntityTask"))
+    async fn complete_entity_task(&self, request: Request<pb::EntityBatchResult>) -> Answer<pb::CompleteTaskResponse> {
+        hub_call!(self, request, |hub, message| {
+            workers::complete_batch(&hub, message).await?;
+            pb::CompleteTaskResponse {}
+        })
     }
 
-    async fn signal_entity(&self, _: Request<pb::SignalEntityRequest>) -> Answer<pb::SignalEntityResponse> {
-        Err(status::unimplemented("SignalEntity"))
+    async fn signal_entity(&self, request: Request<pb::SignalEntityRequest>) -> Answer<pb::SignalEntityResponse> {
+        hub_call!(self, request, |hub, message| entities::signal(&hub, message).await?)
     }
 
-    async fn get_entity(&self, _: Request<pb::GetEntityRequest>) -> Answer<pb::GetEntityResponse> {
-        Err(status::unimplemented("GetEntity"))
+    async fn get_entity(&self, request: Request<pb::GetEntityRequest>) -> Answer<pb::GetEntityResponse> {
+        hub_call!(self, request, |hub, message| entities::get(&hub, &message)?)
     }
 
-    async fn query_entities(&self, _: Request<pb::QueryEntitiesRequest>) -> Answer<pb::QueryEntitiesResponse> {
-        Err(status::unimplemented("QueryEntities"))
+    async fn query_entities(&self, request: Request<pb::QueryEntitiesRequest>) -> Answer<pb::QueryEntitiesResponse> {
+        hub_call!(self, request, |hub, message| entities::query(&hub, message).await?)
     }
 
     async fn clean_entity_storage(
         &self,
-        _: Request<pb::CleanEntityStorageRequest>,
+        request: Request<pb::CleanEntityStorageRequest>,
     ) -> Answer<pb::CleanEntityStorageResponse> {
-        Err(status::unimplemented("CleanEntityStorage"))
+        hub_call!(self, request, |hub, message| entities::clean(&hub, message).await?)
     }
 
     async fn abandon_task_entity_work_item(
         &self,
-        _: Request<pb::AbandonEntityTaskRequest>,
+        request: Request<pb::AbandonEntityTaskRequest>,
     ) -> Answer<pb::AbandonEntityTaskResponse> {
-        Err(status::unimplemented("AbandonTaskEntityWorkItem"))
+        hub_call!(self, request, |hub, message| {
+            workers::abandon(&hub, &message.completion_token, WorkKind::Entity).await?;
+            pb::AbandonEntityTaskResponse {}
+        })
     }
 
     async fn skip_graceful_orchestration_terminations(

@@ -49,9 +49,3 @@ pub fn of_store(error: &StoreError, hub: &str) -> Status {
 pub fn of_invalid_id(error: &InvalidInstanceId) -> Status {
     Status::invalid_argument(error.to_string())
 }
-
-/// A method of a later version.
-#[must_use]
-pub fn unimplemented(method: &str) -> Status {
-    Status::unimplemented(format!("{method} is not supported by this version of the durawasm scheduler"))
-}

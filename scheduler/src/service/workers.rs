@@ -111,6 +111,14 @@ pub async fn complete_activity(hub: &Hub, response: pb::ActivityResponse) -> Res
     }
 }
 
+/// Answers a batch of an entity's operations.
+pub async fn complete_batch(hub: &Hub, result: pb::EntityBatchResult) -> Result<Reply, Status> {
+    match token(hub, &result.completion_token, WorkKind::Entity) {
+        Some(token) => hub.call(|call| Input::CompleteBatch(call, token, Box::new(result))).await,
+        None => Ok(Reply::Void),
+    }
+}
+
 /// Refuses a result that is said to be another instance's than its token's.
 fn is_own(token: &Token, response: &pb::ActivityResponse) -> Result<(), Refusal> {
     if response.instance_id.is_empty() || response.instance_id == token.instance.as_str() {
@@ -283,6 +291,10 @@ fn answer(hub: &Hub, answer: v1::Answer, sink: &crate::hub::StreamSink) -> Optio
             }
             None => void(),
         },
-        Some(Kind::Entity(_)) | None => void(),
+        Some(Kind::Entity(result)) => match token(hub, &result.completion_token, WorkKind::Entity) {
+            Some(token) => Some(hub.prepare(|call| Input::CompleteBatch(call, token, Box::new(result)), waiter())),
+            None => void(),
+        },
+        None => void(),
     }
 }

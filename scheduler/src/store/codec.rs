@@ -1,38 +1,17 @@
-//! Records to blobs and back.
-//!
-//! A blob is eight bytes of checksum and a message of [`format`](super::format). The checksum (XXH3, 64 bits) covers the
-//! table, the row's key and the message, so that a blob that has changed *or that stands in another row* is found out.
-//! It is 64 bits wide and not a CRC-32 because damage comes in sectors rather than bits, where a check is only as good
-//! as its width; and it costs some 30 ns for a typical row.
+//! Records to blobs and back. What a blob is says [`seal`](super::seal); those of entities are in [`entity_codec`](super::entity_codec).
 
 use durawasm_proto::durabletask as pb;
-use prost::Message;
 use prost::encoding::{self, WireType};
-use twox_hash::XxHash3_64;
 
 use super::format;
+pub(super) use super::seal::Damaged;
+use super::seal::Row;
+use crate::core::entity::CriticalSection;
 use crate::core::ids::{ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RunId};
 use crate::core::record::{
     FuelUse, InboxEntry, InstanceRecord, ParentLink, Parked, Status, StoredEvent, TimerRecord, TurnId,
 };
 use crate::core::time::Timestamp;
-
-const CHECKSUM_BYTES: usize = 8;
-
-/// A blob that is not what was written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{row} {what}")]
-pub(super) struct Damaged {
-    row: String,
-    what: &'static str,
-}
-
-impl Damaged {
-    /// Damage to a part of the store, which is named as a person would.
-    pub(super) fn new(row: impl Into<String>, what: &'static str) -> Self {
-        Self { row: row.into(), what }
-    }
-}
 
 /// About how many bytes of events go into one row: enough to be cheap, few enough that a page of a history does not decode
 /// much more than itself, also where one episode made 100,000 events.
@@ -55,66 +34,6 @@ pub(super) fn split(first: Position, events: &[StoredEvent]) -> impl Iterator<It
         rest = others;
         Some((position, row))
     })
-}
-
-/// Which row a blob belongs to.
-#[derive(Clone, Copy, Debug)]
-enum Row {
-    Meta,
-    Instance(InstanceKey),
-    Episode(RunId, Position),
-    Inbox(InstanceKey, u64),
-    Timer(RunId, Position),
-}
-
-impl Row {
-    fn checksum(self, payload: &[u8]) -> [u8; CHECKSUM_BYTES] {
-        let (table, key, sub) = match self {
-            Self::Meta => (0u8, 0, 0),
-            Self::Instance(key) => (1, key.0, 0),
-            Self::Episode(run, first) => (2, run.0, first),
-            Self::Inbox(key, seq) => (3, key.0, seq),
-            Self::Timer(run, position) => (4, run.0, position),
-        };
-        let mut place = [0; 17];
-        place[0] = table;
-        place[1..9].copy_from_slice(&key.to_le_bytes());
-        place[9..].copy_from_slice(&sub.to_le_bytes());
-        XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(&place), payload).to_le_bytes()
-    }
-
-    fn seal(self, capacity: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-        let mut blob = Vec::with_capacity(CHECKSUM_BYTES + capacity);
-        blob.extend_from_slice(&[0; CHECKSUM_BYTES]);
-        encode(&mut blob);
-        let checksum = self.checksum(&blob[CHECKSUM_BYTES..]);
-        blob[..CHECKSUM_BYTES].copy_from_slice(&checksum);
-        blob
-    }
-
-    fn seal_message(self, message: &impl Message) -> Vec<u8> {
-        self.seal(message.encoded_len(), |blob| message.encode_raw(blob))
-    }
-
-    fn open<M: Message + Default>(self, blob: &[u8]) -> Result<M, Damaged> {
-        let (checksum, payload) =
-            blob.split_first_chunk::<CHECKSUM_BYTES>().ok_or_else(|| self.damaged("is cut off"))?;
-        if *checksum != self.checksum(payload) {
-            return Err(self.damaged("does not have the checksum that it was written with"));
-        }
-        M::decode(payload).map_err(|_| self.damaged("is intact but cannot be understood"))
-    }
-
-    fn damaged(self, what: &'static str) -> Damaged {
-        let row = match self {
-            Self::Meta => "the row of the file's incarnation".to_owned(),
-            Self::Instance(key) => format!("the row of instance {}", key.0),
-            Self::Episode(run, first) => format!("the history of execution {} from event {first}", run.0),
-            Self::Inbox(key, seq) => format!("event {seq} in the inbox of instance {}", key.0),
-            Self::Timer(run, position) => format!("timer {position} of execution {}", run.0),
-        };
-        Damaged::new(row, what)
-    }
 }
 
 pub(super) fn encode_incarnation(incarnation: Incarnation) -> Vec<u8> {
@@ -169,6 +88,11 @@ pub(super) fn encode_instance(record: &InstanceRecord) -> Vec<u8> {
             execution: fuel.execution,
             earlier: fuel.earlier,
         }),
+        section: record.section.as_ref().map(|section| format::Section {
+            id: section.id.clone(),
+            entities: section.entities.iter().map(|id| id.as_str().to_owned()).collect(),
+            granted: section.granted,
+        }),
     })
 }
 
@@ -216,6 +140,10 @@ pub(super) fn decode_instance(key: InstanceKey, blob: &[u8]) -> Result<InstanceR
             attempts: parked.attempts,
         }),
         fuel: m.fuel.map(|fuel| FuelUse { turn: fuel.turn, execution: fuel.execution, earlier: fuel.earlier }),
+        section: m.section.map(|section| {
+            let entities = section.entities.iter().map(|id| InstanceId::trusted(id)).collect();
+            Box::new(CriticalSection { id: section.id, entities, granted: section.granted })
+        }),
     })
 }
 
@@ -289,7 +217,10 @@ fn stored_event(row: Row, event: format::Event) -> Result<StoredEvent, Damaged> 
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
+    use crate::store::seal::CHECKSUM_BYTES;
 
     fn raised(name: &str, answers: Option<Position>) -> StoredEvent {
         let event = pb::EventRaisedEvent { name: name.to_owned(), input: Some(String::new()) };

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::{Store, StoreError};
+use crate::core::entity::LoadedEntity;
 use crate::core::ids::{InstanceId, RunId};
 use crate::core::partition::Lookup;
 use crate::core::record::{LoadedInstance, StoredEvent};
@@ -43,6 +44,10 @@ impl<'a> Committed<'a> {
 impl Lookup for Committed<'_> {
     fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, String> {
         self.read(|store| store.load(id))
+    }
+
+    fn load_entity(&self, id: &InstanceId) -> Result<Option<LoadedEntity>, String> {
+        self.read(|store| store.load_entity(id))
     }
 
     fn history(&self, run: RunId) -> Result<Vec<StoredEvent>, String> {

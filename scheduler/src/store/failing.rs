@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{
-    InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedInstance, PageSize, Place, Recovered, Store,
-    StoreError,
+    EntityFilter, EntityPage, EntityView, InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedEntity,
+    LoadedInstance, PageSize, Place, Recovered, Store, StoreError,
 };
 use crate::core::batch::Batch;
 use crate::core::ids::{InstanceId, Position, RunId};
@@ -94,5 +94,25 @@ impl<S: Store> Store for FailingStore<S> {
         limit: usize,
     ) -> Result<Vec<InstanceId>, StoreError> {
         self.inner.children(parent, after, limit)
+    }
+
+    fn load_entity(&self, id: &InstanceId) -> Result<Option<LoadedEntity>, StoreError> {
+        if self.unreadable.load(Ordering::Relaxed) {
+            return Err(StoreError::Io("the disk cannot be read on purpose".into()));
+        }
+        self.inner.load_entity(id)
+    }
+
+    fn view_entity(&self, id: &InstanceId, with_state: bool) -> Result<Option<EntityView>, StoreError> {
+        self.inner.view_entity(id, with_state)
+    }
+
+    fn list_entities(
+        &self,
+        filter: &EntityFilter,
+        after: Option<&InstanceId>,
+        size: PageSize,
+    ) -> Result<EntityPage, StoreError> {
+        self.inner.list_entities(filter, after, size)
     }
 }

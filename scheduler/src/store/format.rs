@@ -71,6 +71,8 @@ pub(super) struct Instance {
     pub(super) inherited_status: bool,
     #[prost(message, optional, tag = "26")]
     pub(super) fuel: Option<FuelUse>,
+    #[prost(message, optional, tag = "27")]
+    pub(super) section: Option<Section>,
 }
 
 /// What an instance has cost.
@@ -82,6 +84,17 @@ pub(super) struct FuelUse {
     pub(super) execution: Option<u64>,
     #[prost(uint64, tag = "3")]
     pub(super) earlier: u64,
+}
+
+/// A critical section.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Section {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) entities: Vec<String>,
+    #[prost(bool, tag = "3")]
+    pub(super) granted: bool,
 }
 
 /// Who waits for an instance's end.
@@ -137,6 +150,58 @@ pub(super) struct Event {
 pub(super) struct Episode {
     #[prost(message, repeated, tag = "1")]
     pub(super) events: Vec<Event>,
+}
+
+/// The row of an entity. Its key is the row's.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Entity {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+    #[prost(int64, tag = "2")]
+    pub(super) created_at: i64,
+    #[prost(int64, tag = "3")]
+    pub(super) modified_at: i64,
+    #[prost(bool, tag = "4")]
+    pub(super) has_state: bool,
+    #[prost(uint64, tag = "5")]
+    pub(super) queue_next: u64,
+    #[prost(uint64, tag = "6")]
+    pub(super) queued_operations: u64,
+    #[prost(uint64, tag = "7")]
+    pub(super) queued_requests: u64,
+    #[prost(uint64, tag = "8")]
+    pub(super) held_operations: u64,
+    #[prost(message, optional, tag = "9")]
+    pub(super) lock: Option<Lock>,
+}
+
+/// The lock of an entity.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Lock {
+    #[prost(string, tag = "1")]
+    pub(super) holder: String,
+    #[prost(uint64, tag = "2")]
+    pub(super) run: u64,
+    #[prost(string, tag = "3")]
+    pub(super) section: String,
+}
+
+/// An entry of the queue of an entity. The sequence is the row's.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Operation {
+    #[prost(message, optional, tag = "1")]
+    pub(super) event: Option<pb::HistoryEvent>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) caller: Option<Caller>,
+}
+
+/// Where something was called.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct Caller {
+    #[prost(uint64, tag = "1")]
+    pub(super) run: u64,
+    #[prost(uint64, tag = "2")]
+    pub(super) position: u64,
 }
 
 /// A timer. Run and position are the row's key.

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::codec::{self, Damaged};
+use super::entities;
 use super::listing::{self, Passed, Path, Walk};
+use super::memory_entities::EntityTables;
 use super::read::{self, Episode, Rows};
 use super::{
-    InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedInstance, PageSize, Place, Recovered, Store,
-    StoreError,
+    EntityFilter, EntityPage, EntityView, InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedEntity,
+    LoadedInstance, PageSize, Place, Recovered, Store, StoreError,
 };
 use crate::core::batch::Batch;
 use crate::core::ids::{Incarnation, InstanceId, InstanceKey, Position, RunId};
@@ -46,6 +48,14 @@ pub struct RowKeys {
     pub runs: BTreeSet<RunId>,
     /// Timers.
     pub timers: BTreeSet<(RunId, Position)>,
+    /// Entities.
+    pub entities: BTreeSet<InstanceKey>,
+    /// Their ids.
+    pub entity_ids: BTreeMap<InstanceId, InstanceKey>,
+    /// States of entities.
+    pub states: BTreeSet<InstanceKey>,
+    /// Entries of the queues of entities.
+    pub queues: BTreeSet<(InstanceKey, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -60,6 +70,7 @@ struct Tables {
     inbox: BTreeMap<(InstanceKey, u64), Blob>,
     history: BTreeMap<(RunId, Position), Blob>,
     timers: BTreeMap<(RunId, Position), Blob>,
+    entities: EntityTables,
 }
 
 impl MemoryStore {
@@ -79,6 +90,10 @@ impl MemoryStore {
             inbox: tables.inbox.keys().copied().collect(),
             runs: tables.history.keys().map(|(run, _)| *run).collect(),
             timers: tables.timers.keys().copied().collect(),
+            entities: tables.entities.keys().collect(),
+            entity_ids: tables.entities.ids.clone(),
+            states: tables.entities.states.keys().copied().collect(),
+            queues: tables.entities.queues.keys().copied().collect(),
         }
     }
 
@@ -106,6 +121,7 @@ impl Store for MemoryStore {
         Ok(Recovered {
             incarnation: tables.incarnation,
             active: active.collect::<Result<_, StoreError>>()?,
+            entities: tables.entities.active()?,
             timers: timers.collect::<Result<_, StoreError>>()?,
         })
     }
@@ -143,11 +159,29 @@ impl Store for MemoryStore {
         let all = tables.by_parent.range((Bound::Excluded(from), Bound::Unbounded));
         Ok(all.take_while(|(of, _)| of == parent).map(|(_, child)| child.clone()).take(limit).collect())
     }
+
+    fn load_entity(&self, id: &InstanceId) -> Result<Option<LoadedEntity>, StoreError> {
+        entities::load(&self.tables.read().entities, id)
+    }
+
+    fn view_entity(&self, id: &InstanceId, with_state: bool) -> Result<Option<EntityView>, StoreError> {
+        entities::view(&self.tables.read().entities, id, with_state)
+    }
+
+    fn list_entities(
+        &self,
+        filter: &EntityFilter,
+        after: Option<&InstanceId>,
+        size: PageSize,
+    ) -> Result<EntityPage, StoreError> {
+        entities::page(&self.tables.read().entities, filter, after, size)
+    }
 }
 
 impl Tables {
     fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.check(batch)?;
+        self.entities.apply(batch);
         for key in &batch.dropped_instances {
             if let Some((id, blob)) = self.instances.remove(key) {
                 self.unlist(&codec::decode_instance(*key, &blob)?);
@@ -220,6 +254,7 @@ impl Tables {
 
     /// Refuses what a database with unique keys would refuse, before anything is changed.
     fn check(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.entities.check(batch)?;
         for record in batch.instances.values() {
             let owner = self.ids.get(&record.id);
             if owner.is_some_and(|key| *key != record.key && !batch.dropped_instances.contains(key)) {

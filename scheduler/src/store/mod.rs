@@ -4,6 +4,7 @@
 //! when it is on disk. Reads see committed batches alone, and may run while a batch is written.
 
 use crate::core::batch::Batch;
+pub use crate::core::entity::LoadedEntity;
 use crate::core::ids::{Incarnation, InstanceId, Position, RunId};
 pub use crate::core::record::LoadedInstance;
 use crate::core::record::{InstanceRecord, Status, StoredEvent, TimerRecord};
@@ -11,15 +12,21 @@ use crate::core::time::Timestamp;
 
 pub mod committed;
 pub mod directory;
+pub mod entities;
 pub mod failing;
 pub mod memory;
 pub mod sqlite;
 
 mod codec;
+mod entity_codec;
 mod format;
 mod listing;
 mod lock;
+mod memory_entities;
 mod read;
+mod seal;
+
+pub use entities::{EntityFilter, EntityPage, EntityView};
 
 /// Why a store cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +74,8 @@ pub struct Recovered {
     pub incarnation: Incarnation,
     /// Instances with work to hand out (see [`InstanceRecord::is_active`]).
     pub active: Vec<LoadedInstance>,
+    /// Entities with something in their queues.
+    pub entities: Vec<LoadedEntity>,
     /// All timers.
     pub timers: Vec<TimerRecord>,
 }
@@ -197,4 +206,28 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&InstanceId>,
         limit: usize,
     ) -> Result<Vec<InstanceId>, StoreError>;
+
+    /// Reads an entity to work on.
+    ///
+    /// # Errors
+    /// If the store cannot be read or is damaged.
+    fn load_entity(&self, id: &InstanceId) -> Result<Option<LoadedEntity>, StoreError>;
+
+    /// Reads an entity to show.
+    ///
+    /// # Errors
+    /// If the store cannot be read or is damaged.
+    fn view_entity(&self, id: &InstanceId, with_state: bool) -> Result<Option<EntityView>, StoreError>;
+
+    /// Lists entities by id, a page at a time: from the first one on, or after `after`. The states are read if the page's inputs are
+    /// wanted.
+    ///
+    /// # Errors
+    /// If the store cannot be read or is damaged.
+    fn list_entities(
+        &self,
+        filter: &EntityFilter,
+        after: Option<&InstanceId>,
+        size: PageSize,
+    ) -> Result<EntityPage, StoreError>;
 }

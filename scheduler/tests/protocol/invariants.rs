@@ -55,6 +55,7 @@ async fn work(mut worker: Worker) {
                 let result = call.request.input.clone();
                 drop(call.send(pb::ActivityResponse { result, ..call.response() }).await);
             }
+            Ok(Some(Item::Batch(batch))) => drop(batch.send(batch.response(&[], None)).await),
             Ok(Some(Item::Ping(_))) => {}
             Ok(None) | Err(_) => return,
         }

@@ -72,7 +72,7 @@ async fn an_orchestration_is_in_flight_on_one_worker_at_a_time_and_activities_ru
                 assert_eq!(episode.new_events().len(), 6, "one turn with all that has arrived");
                 turns += 1;
             }
-            Item::Ping(_) => {}
+            Item::Batch(_) | Item::Ping(_) => {}
         }
     }
     assert_eq!((open.len(), turns), (6, 1));

@@ -31,7 +31,14 @@ impl World {
         }
         let identity = Identity { hub: "sim".into(), incarnation: recovered.incarnation, salt: 7 };
         let now = self.clock();
-        let partition = Partition::recover(identity, self.limits.clone(), now, recovered.active, recovered.timers);
+        let partition = Partition::recover(
+            identity,
+            self.limits.clone(),
+            now,
+            recovered.active,
+            recovered.entities,
+            recovered.timers,
+        );
         self.counter += 1;
         self.server = Some(Server::new(Pipeline::new(partition), Incarnation(self.counter)));
         self.input(None, Input::Tick);
@@ -218,6 +225,7 @@ impl World {
                         self.after(wait, Happening::Activity(worker, stream, token, request));
                     }
                 }
+                Effect::SendBatch(stream, item) => panic!("nobody here runs entities: {stream:?} {item:?}"),
                 Effect::Changed(id, change) => self.changed(&id, change),
                 Effect::SendQuestion(stream, question) => self.question(stream, &question),
                 Effect::Warn(text) => panic!("an unexpected warning: {text}"),

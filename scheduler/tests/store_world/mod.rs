@@ -2,12 +2,14 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod reading;
+mod entities;
 
 use std::collections::BTreeMap;
 
 use durawasm_proto::durabletask as pb;
 use durawasm_proto::durabletask::history_event::EventType;
 use durawasm_scheduler::core::batch::Batch;
+use durawasm_scheduler::core::entity::LoadedEntity;
 use durawasm_scheduler::core::ids::{ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RunId};
 use durawasm_scheduler::core::record::{
     InboxEntry, InstanceRecord, LoadedInstance, ParentLink, Parked, Status, StoredEvent, TimerRecord, TurnId,
@@ -39,6 +41,7 @@ pub struct World {
     next: u64,
     pub instances: BTreeMap<InstanceId, Expected>,
     pub timers: BTreeMap<(RunId, Position), TimerRecord>,
+    pub entities: BTreeMap<InstanceId, LoadedEntity>,
     /// Payloads are at most this long, save for a rare big one.
     pub payload: usize,
 }
@@ -46,20 +49,28 @@ pub struct World {
 impl World {
     pub fn new(seed: u64) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self { rng, next: 1 << 32, instances: BTreeMap::new(), timers: BTreeMap::new(), payload: 200 }
+        Self {
+            rng,
+            next: 1 << 32,
+            instances: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            entities: BTreeMap::new(),
+            payload: 200,
+        }
     }
 
     /// Some changes, and what they make of the world.
     pub fn batch(&mut self) -> Batch {
         let mut batch = Batch::default();
         for _ in 0..self.rng.random_range(1..10) {
-            match self.rng.random_range(0..21) {
+            match self.rng.random_range(0..28) {
                 0..6 => self.start(&mut batch),
                 6..10 => self.raise(&mut batch),
                 10..16 => self.episode(&mut batch),
                 16 => self.continue_as_new(&mut batch),
                 17..19 => self.fire(&mut batch),
                 19 => self.rewind(&mut batch),
+                20..27 => self.entity(&mut batch),
                 _ => self.purge(&mut batch),
             }
         }
@@ -83,6 +94,7 @@ impl World {
         while !self.instances.is_empty() {
             self.purge(&mut batch);
         }
+        self.drop_entities(&mut batch);
         batch
     }
 
@@ -210,6 +222,7 @@ impl World {
             open_children: 0,
             parked: None,
             fuel: Some(durawasm_scheduler::core::record::FuelUse { turn: 7, execution: Some(9), earlier: 1 }),
+            section: None,
         }
     }
 
@@ -347,6 +360,7 @@ impl World {
         for expected in self.instances.values() {
             assert_instance(store, expected);
         }
+        self.assert_entities_are_in(store, &recovered.entities);
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::partition::{Lookup, Partition};
 use super::super::record::StoredEvent;
 use super::super::time::Timestamp;
 use super::super::{events, rewrite};
-use super::{Cut, Stop, beginning, place_to_cut};
+use super::{Cut, Stop, beginning, outside_section, place_to_cut};
 
 /// The longest id of a fork: there is room behind it for `:fork-` and a position.
 const MAX_FORK_ID_BYTES: usize = MAX_INSTANCE_ID_BYTES - 24;
@@ -43,6 +43,7 @@ impl Partition {
             return Err(Refusal::AlreadyExists(fork.instance, status).into());
         }
         let (kept, at) = place_to_cut(&fork.source, &history, fork.at, true)?;
+        outside_section(&fork.source, &history[..kept], at)?;
         let substitutes = substitutes(&fork.source, &history, kept, fork.results, self.now)?;
         let Some(source) = self.instances.get(&fork.source) else {
             return Err(Refusal::NotFound(fork.source).into());

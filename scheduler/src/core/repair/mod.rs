@@ -133,6 +133,7 @@ impl Partition {
     /// Makes a new execution of an instance that begins with a history. Returns the events of that history that create children.
     fn begin_again(&mut self, instance: &mut Instance, beginning: Beginning) -> Created {
         let Beginning { mut history, mut inbox, status } = beginning;
+        let earlier = instance.record.run;
         self.next_execution(instance);
         set_identity(&mut history, &instance.record);
         set_identity(&mut inbox, &instance.record);
@@ -162,6 +163,9 @@ impl Partition {
                 let timer = TimerRecord { run, position, due, timer_id: stored.event.event_id, instance };
                 self.batch.put_timer(timer.clone());
                 self.timers.insert(timer);
+            }
+            if let Some(EventType::EntityOperationCalled(called)) = &stored.event.event_type {
+                self.call_entity_again(instance, position, called, earlier);
             }
         }
         instance.derive_open(&history);
@@ -200,6 +204,17 @@ fn created_children(history: &[StoredEvent]) -> Created {
         _ => None,
     });
     created.collect()
+}
+
+/// Refuses to go on in the middle of a critical section: its locks were released, or are another execution's.
+fn outside_section(id: &InstanceId, history: &[StoredEvent], at: usize) -> Result<(), Refusal> {
+    if rewrite::is_in_section(history) {
+        let text = format!(
+            "instance `{id}` had locked entities at event {at}, or wanted to: choose an event before or after its critical section"
+        );
+        return Err(Refusal::Precondition(text));
+    }
+    Ok(())
 }
 
 /// Where to cut a history so that the turn of an event is undone, and the event. With `whole` nothing need be undone.

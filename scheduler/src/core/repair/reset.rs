@@ -11,7 +11,7 @@ use super::super::message::{Change, Effect, Refusal, Reply, ResetRequest};
 use super::super::partition::{Lookup, Partition};
 use super::super::record::{ParentLink, Status, StoredEvent};
 use super::super::rewrite;
-use super::{Cut, Stop, beginning, place_to_cut};
+use super::{Cut, Stop, beginning, outside_section, place_to_cut};
 
 impl Partition {
     pub(super) fn reset(&mut self, reset: ResetRequest, lookup: &dyn Lookup) -> Result<Reply, Stop> {
@@ -20,6 +20,7 @@ impl Partition {
         self.check_execution(&id, execution.as_deref(), lookup)?;
         let history = self.read_history(&id, lookup)?;
         let (kept, at) = place_to_cut(&id, &history, at, false)?;
+        outside_section(&id, &history[..kept], at)?;
         let Some(mut instance) = self.instances.remove(&id) else { return Err(Refusal::NotFound(id).into()) };
         let old_run = instance.record.run;
         let undone: Vec<(Position, InstanceId)> =

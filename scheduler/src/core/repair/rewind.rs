@@ -53,6 +53,13 @@ impl Partition {
         let mut open = vec![id.clone()];
         while let Some(id) = open.pop() {
             let history = self.read_history(&id, lookup)?;
+            if rewrite::ended_in_section(&history) {
+                let text = format!(
+                    "instance `{id}` cannot be rewound: it failed while it had locked entities, or as it did so or released them, and \
+                     its locks are gone; restart it, or reset it to before its critical section"
+                );
+                return Err(Refusal::Precondition(text).into());
+            }
             let run = self.instances.get(&id).map_or(RunId(0), |i| i.record.run);
             let children = rewrite::children_to_ask_again(&history);
             // One wait for all of them, rather than one after the other.

@@ -36,6 +36,10 @@ fn in_transaction(connection: &mut Connection, format: i64) -> Result<(), Failur
     if format < 2 {
         to_format_2(&transaction)?;
     }
+    if format < 3 {
+        // Format 3 has entities.
+        transaction.execute_batch(schema::ENTITIES)?;
+    }
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()?;
     Ok(())

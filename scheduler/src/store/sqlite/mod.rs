@@ -3,6 +3,7 @@
 //! One connection writes, a few read; readers see committed batches and never wait for the writer. The file is used by
 //! one process at a time, which a lock file beside it sees to. `docs/store.md` describes the format.
 
+mod entities;
 mod error;
 mod log;
 mod migration;
@@ -25,8 +26,8 @@ use self::reader::Readers;
 use self::writer::Writer;
 use super::lock::LockFile;
 use super::{
-    InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedInstance, PageSize, Place, Recovered, Store,
-    StoreError, listing, read,
+    EntityFilter, EntityPage, EntityView, InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedEntity,
+    LoadedInstance, PageSize, Place, Recovered, Store, StoreError, listing, read,
 };
 use crate::core::batch::Batch;
 use crate::core::ids::{InstanceId, Position, RunId};
@@ -159,7 +160,10 @@ impl Store for SqliteStore {
 
     fn recover(&self) -> Result<Recovered, StoreError> {
         let incarnation = self.write(Writer::raise_incarnation)?;
-        self.readers.read(|rows| Ok(Recovered { incarnation, active: rows.active()?, timers: rows.timers()? }))
+        self.readers.read(|rows| {
+            let entities = rows.active_entities()?;
+            Ok(Recovered { incarnation, active: rows.active()?, entities, timers: rows.timers()? })
+        })
     }
 
     fn load(&self, id: &InstanceId) -> Result<Option<LoadedInstance>, StoreError> {
@@ -191,6 +195,23 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<InstanceId>, StoreError> {
         self.readers.read(|rows| rows.children(parent, after, limit))
+    }
+
+    fn load_entity(&self, id: &InstanceId) -> Result<Option<LoadedEntity>, StoreError> {
+        self.readers.read(|rows| super::entities::load(rows, id))
+    }
+
+    fn view_entity(&self, id: &InstanceId, with_state: bool) -> Result<Option<EntityView>, StoreError> {
+        self.readers.read(|rows| super::entities::view(rows, id, with_state))
+    }
+
+    fn list_entities(
+        &self,
+        filter: &EntityFilter,
+        after: Option<&InstanceId>,
+        size: PageSize,
+    ) -> Result<EntityPage, StoreError> {
+        self.readers.read(|rows| super::entities::page(rows, filter, after, size))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::core::ids::Incarnation;
 use crate::store::{StoreError, codec};
 
 /// The format that this version writes; `user_version` of the file.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
 /// "DWST": tells a task hub from any other SQLite file; `application_id` of the file.
 pub(super) const APPLICATION: i64 = 0x4457_5354;
@@ -53,6 +53,22 @@ pub(super) const LISTINGS: &str = "
     CREATE INDEX instances_by_end ON instances (status, completed_at, id)
         WHERE completed_at IS NOT NULL AND substr(id, 1, 1) <> '@';
     CREATE INDEX instances_by_parent ON instances (parent, id) WHERE parent IS NOT NULL;
+";
+
+/// What is kept of entities.
+pub(super) const ENTITIES: &str = "
+    CREATE TABLE entities (
+        key INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        active INTEGER NOT NULL,
+        record BLOB NOT NULL
+    );
+    CREATE INDEX entities_active ON entities (key) WHERE active = 1;
+    CREATE TABLE entity_states (entity INTEGER PRIMARY KEY, state BLOB NOT NULL);
+    CREATE TABLE entity_queues (
+        entity INTEGER NOT NULL, seq INTEGER NOT NULL, operation BLOB NOT NULL,
+        PRIMARY KEY (entity, seq)
+    ) WITHOUT ROWID;
 ";
 
 /// How a setting is asked for and what SQLite must answer when it is in effect.
@@ -107,6 +123,7 @@ pub(super) fn create(connection: &mut Connection) -> Result<(), Failure> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(LISTINGS)?;
+    transaction.execute_batch(ENTITIES)?;
     put_incarnation(&transaction, Incarnation(0))?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;

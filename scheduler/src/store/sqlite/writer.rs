@@ -7,7 +7,7 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 
 use super::error::Failure;
-use super::schema;
+use super::{entities, schema};
 use crate::core::batch::Batch;
 use crate::core::ids::{Incarnation, InstanceKey, Position};
 use crate::core::record::InstanceRecord;
@@ -160,7 +160,7 @@ fn apply(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Failure> {
             insert.execute(params![number(append.run.0), number(first as Position), blob])?;
         }
     }
-    Ok(())
+    entities::apply(transaction, batch)
 }
 
 /// An update of a row's indexed columns costs every index that they are in, whether they change or not, so they are only named

@@ -52,6 +52,68 @@ pub(crate) fn send(id: i32, target: &str, name: &str, data: &str) -> pb::Orchest
     action(id, Kind::SendEvent(pb::SendEventAction { instance, name: name.into(), data: Some(data.into()) }))
 }
 
+fn to_entity(id: i32, message: pb::send_entity_message_action::EntityMessageType) -> pb::OrchestratorAction {
+    action(id, Kind::SendEntityMessage(pb::SendEntityMessageAction { entity_message_type: Some(message) }))
+}
+
+/// Calls an entity. The request's id is made of the action's.
+pub(crate) fn call_entity(id: i32, target: &str, operation: &str, input: &str) -> pb::OrchestratorAction {
+    to_entity(
+        id,
+        pb::send_entity_message_action::EntityMessageType::EntityOperationCalled(pb::EntityOperationCalledEvent {
+            request_id: request(id),
+            operation: operation.into(),
+            input: Some(input.into()),
+            target_instance_id: Some(target.into()),
+            ..Default::default()
+        }),
+    )
+}
+
+/// Signals an entity, perhaps for a later time: microseconds since 1970.
+pub(crate) fn signal_entity(id: i32, target: &str, operation: &str, due: Option<i64>) -> pb::OrchestratorAction {
+    to_entity(
+        id,
+        pb::send_entity_message_action::EntityMessageType::EntityOperationSignaled(pb::EntityOperationSignaledEvent {
+            request_id: request(id),
+            operation: operation.into(),
+            scheduled_time: due.map(at),
+            input: None,
+            target_instance_id: Some(target.into()),
+        }),
+    )
+}
+
+/// Wants to lock entities.
+pub(crate) fn lock(id: i32, section: &str, entities: &[&str]) -> pb::OrchestratorAction {
+    to_entity(
+        id,
+        pb::send_entity_message_action::EntityMessageType::EntityLockRequested(pb::EntityLockRequestedEvent {
+            critical_section_id: section.into(),
+            lock_set: entities.iter().map(|id| (*id).into()).collect(),
+            position: 0,
+            parent_instance_id: None,
+        }),
+    )
+}
+
+/// Releases an entity.
+pub(crate) fn unlock(id: i32, section: &str, entity: &str) -> pb::OrchestratorAction {
+    to_entity(
+        id,
+        pb::send_entity_message_action::EntityMessageType::EntityUnlockSent(pb::EntityUnlockSentEvent {
+            critical_section_id: section.into(),
+            parent_instance_id: None,
+            target_instance_id: Some(entity.into()),
+        }),
+    )
+}
+
+/// The id of a request that an action makes.
+pub(crate) fn request(action: i32) -> String {
+    format!("00000000-0000-0000-0000-{action:012}")
+}
+
 /// Asks another instance to end.
 pub(crate) fn end_other(id: i32, target: &str, reason: &str, recurse: bool) -> pb::OrchestratorAction {
     let reason = Some(reason.into());

@@ -138,6 +138,45 @@ impl Client {
         soon("a resumption", self.rpc().resume_instance(request)).await.map(drop)
     }
 
+    // ---- entities ------------------------------------------------------------------------------------------------------
+
+    /// Signals an entity, which must be fine.
+    pub(crate) async fn signal(&self, entity: &str, operation: &str, input: Option<&str>) {
+        self.signal_with(entity, operation, |signal| signal.input = input.map(Into::into))
+            .await
+            .expect("it is accepted");
+    }
+
+    pub(crate) async fn signal_with(
+        &self,
+        entity: &str,
+        operation: &str,
+        change: impl FnOnce(&mut pb::SignalEntityRequest),
+    ) -> Result<(), Status> {
+        let mut request =
+            pb::SignalEntityRequest { instance_id: entity.into(), name: operation.into(), ..Default::default() };
+        change(&mut request);
+        soon("a signal", self.rpc().signal_entity(request)).await.map(drop)
+    }
+
+    /// The entity with its state, if it is there.
+    pub(crate) async fn entity(&self, id: &str) -> Option<pb::EntityMetadata> {
+        let request = pb::GetEntityRequest { instance_id: id.into(), include_state: true };
+        let answer = soon("a look", self.rpc().get_entity(request)).await.expect("a look works").into_inner();
+        assert_eq!(answer.exists, answer.entity.is_some());
+        answer.entity
+    }
+
+    /// The state of an entity.
+    pub(crate) async fn state(&self, id: &str) -> Option<String> {
+        self.entity(id).await.and_then(|entity| entity.serialized_state)
+    }
+
+    /// Who has locked an entity.
+    pub(crate) async fn locked_by(&self, id: &str) -> Option<String> {
+        self.entity(id).await.and_then(|entity| entity.locked_by)
+    }
+
     /// What our own service tells of an instance.
     pub(crate) async fn describe(&self, id: &str) -> durawasm_proto::v1::DescribeInstanceResponse {
         let request = durawasm_proto::v1::DescribeInstanceRequest { instance_id: id.into(), ..Default::default() };

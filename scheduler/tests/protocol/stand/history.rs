@@ -45,6 +45,17 @@ pub(crate) fn brief_event(event: &pb::HistoryEvent) -> String {
         E::ExecutionSuspended(e) => ("executionSuspended", format!(" {}", text(&e.input))),
         E::ExecutionResumed(e) => ("executionResumed", format!(" {}", text(&e.input))),
         E::ExecutionRewound(e) => ("executionRewound", format!(" {}", text(&e.reason))),
+        E::EntityOperationSignaled(e) => {
+            ("entitySignaled", format!(" {} {}({})", text(&e.target_instance_id), e.operation, text(&e.input)))
+        }
+        E::EntityOperationCalled(e) => {
+            ("entityCalled", format!(" {} {}({})", text(&e.target_instance_id), e.operation, text(&e.input)))
+        }
+        E::EntityOperationCompleted(e) => ("entityCompleted", format!("->{} {}", e.request_id, text(&e.output))),
+        E::EntityOperationFailed(e) => ("entityFailed", format!("->{} {}", e.request_id, failure(&e.failure_details))),
+        E::EntityLockRequested(e) => ("lockRequested", format!(" {} {}", e.critical_section_id, e.lock_set.join(" "))),
+        E::EntityLockGranted(e) => ("lockGranted", format!(" {}", e.critical_section_id)),
+        E::EntityUnlockSent(e) => ("unlockSent", format!(" {} {}", e.critical_section_id, text(&e.target_instance_id))),
         other => panic!("an event that no worker expects: {other:?}"),
     };
     let id = if event.event_id == -1 { String::new() } else { format!("#{}", event.event_id) };

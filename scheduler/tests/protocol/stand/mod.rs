@@ -14,7 +14,7 @@ pub(crate) use actions::*;
 pub(crate) use client::Client;
 pub(crate) use history::{brief, brief_event, micros};
 pub(crate) use server::Server;
-pub(crate) use worker::{Call, Episode, Item, Worker};
+pub(crate) use worker::{Batch, Call, Episode, Item, Worker};
 
 pub(crate) use durawasm_proto::durabletask as pb;
 pub(crate) use pb::OrchestrationStatus as Status;

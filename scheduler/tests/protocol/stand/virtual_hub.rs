@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use durawasm_scheduler::core::dispatch::{Filters, NameFilter, StreamInfo};
+use durawasm_scheduler::core::entity::BatchItem;
 use durawasm_scheduler::core::ids::{Incarnation, InstanceId, RequestId, StreamId};
-use durawasm_scheduler::core::message::{Effect, EpisodeItem, Input, Refusal, Reply, StartRequest};
+use durawasm_scheduler::core::message::{Effect, EpisodeItem, Input, Refusal, Reply, SignalRequest, StartRequest};
 use durawasm_scheduler::core::partition::{Identity, Limits, Partition};
 use durawasm_scheduler::core::pipeline::Pipeline;
 use durawasm_scheduler::core::time::Timestamp;
@@ -24,8 +25,10 @@ pub(crate) struct Sent {
     pub(crate) at: Duration,
     pub(crate) stream: u64,
     pub(crate) token: Token,
-    /// The episode; an activity has none.
+    /// The episode, if it is one.
     pub(crate) episode: Option<Box<EpisodeItem>>,
+    /// The batch of an entity's operations, if it is one.
+    pub(crate) batch: Option<Box<BatchItem>>,
 }
 
 /// A hub whose disk is fast and whose clock goes when a test says so.
@@ -101,10 +104,20 @@ impl Hub {
         match effect {
             Effect::Reply(_, answer) => self.answer = Some(answer),
             Effect::SendEpisode(stream, item) => {
-                self.sent.push(Sent { at, stream: stream.0, token: item.token.clone(), episode: Some(item) });
+                self.sent.push(Sent {
+                    at,
+                    stream: stream.0,
+                    token: item.token.clone(),
+                    episode: Some(item),
+                    batch: None,
+                });
             }
             Effect::SendActivity(stream, token, _) => {
-                self.sent.push(Sent { at, stream: stream.0, token, episode: None });
+                self.sent.push(Sent { at, stream: stream.0, token, episode: None, batch: None });
+            }
+            Effect::SendBatch(stream, item) => {
+                let token = item.token.clone();
+                self.sent.push(Sent { at, stream: stream.0, token, episode: None, batch: Some(item) });
             }
             Effect::SendQuestion(..) | Effect::Changed(..) => {}
             Effect::Warn(text) => panic!("{text}"),
@@ -170,6 +183,11 @@ impl Hub {
         std::mem::take(&mut self.sent)
     }
 
+    /// How many items were sent since the last look.
+    pub(crate) fn pending(&self) -> usize {
+        self.sent.len()
+    }
+
     pub(crate) fn only(&mut self) -> Sent {
         let mut items = self.items();
         assert_eq!(items.len(), 1, "{items:?}");
@@ -191,6 +209,30 @@ impl Hub {
         self.call(|request| Input::CompleteActivity(request, token, outcome))
     }
 
+    /// Signals an entity, perhaps for a time of the hub's clock.
+    pub(crate) fn signal(&mut self, entity: &str, operation: &str, due: Option<Duration>) {
+        let signal = SignalRequest {
+            entity: InstanceId::trusted(entity),
+            operation: operation.into(),
+            input: None,
+            request_id: String::new(),
+            due: due.map(|due| Timestamp::from_micros(since_begin(due))),
+        };
+        assert_eq!(self.call(|request| Input::Signal(request, Box::new(signal))), Reply::Done);
+    }
+
+    /// Answers a batch: each operation succeeds, and the state is this.
+    pub(crate) fn run(&mut self, item: &Sent, state: &str) -> Reply {
+        let success = pb::operation_result::ResultType::Success(Default::default());
+        let result = pb::EntityBatchResult {
+            results: vec![pb::OperationResult { result_type: Some(success) }; item.operations().len()],
+            entity_state: Some(state.into()),
+            ..Default::default()
+        };
+        let token = item.token.clone();
+        self.call(|request| Input::CompleteBatch(request, token, Box::new(result)))
+    }
+
     pub(crate) fn abandon(&mut self, item: &Sent) {
         let token = item.token.clone();
         self.call(|request| Input::Abandon(request, token, None));
@@ -202,13 +244,26 @@ fn recover(store: &MemoryStore, now: i64) -> Pipeline {
     assert!(recovered.incarnation > Incarnation(0));
     let identity = Identity { hub: "default".into(), incarnation: recovered.incarnation, salt: 7 };
     let now = Timestamp::from_micros(now);
-    Pipeline::new(Partition::recover(identity, Limits::default(), now, recovered.active, recovered.timers))
+    Pipeline::new(Partition::recover(
+        identity,
+        Limits::default(),
+        now,
+        recovered.active,
+        recovered.entities,
+        recovered.timers,
+    ))
 }
 
 impl Sent {
     /// What is new, as text.
     pub(crate) fn new_events(&self) -> Vec<String> {
         brief(&self.episode.as_ref().expect("an episode").new_events)
+    }
+
+    /// The operations of a batch, by their names.
+    pub(crate) fn operations(&self) -> Vec<String> {
+        let batch = self.batch.as_ref().expect("a batch");
+        batch.operations.iter().map(|operation| super::worker::operation_name(&operation.event)).collect()
     }
 
     /// The orchestrator's clock, since the begin.

@@ -14,6 +14,7 @@ pub(crate) struct Worker {
     items: Streaming<pb::WorkItem>,
     episodes: VecDeque<Episode>,
     calls: VecDeque<Call>,
+    batches: VecDeque<Batch>,
 }
 
 /// What comes over the stream.
@@ -21,6 +22,7 @@ pub(crate) struct Worker {
 pub(crate) enum Item {
     Episode(Episode),
     Call(Call),
+    Batch(Batch),
     Ping(pb::WorkItem),
 }
 
@@ -45,7 +47,8 @@ impl Worker {
         let mut request = pb::GetWorkItemsRequest::default();
         change(&mut request);
         let items = Self::stream(client, request).await.expect("the stream opens");
-        Self { client: client.clone(), items, episodes: VecDeque::new(), calls: VecDeque::new() }
+        let (episodes, calls, batches) = Default::default();
+        Self { client: client.clone(), items, episodes, calls, batches }
     }
 
     pub(crate) async fn stream(
@@ -64,6 +67,7 @@ impl Worker {
         Ok(Some(match item.request {
             Some(Request::OrchestratorRequest(request)) => Item::Episode(Episode { token, request, client }),
             Some(Request::ActivityRequest(request)) => Item::Call(Call { token, request, client }),
+            Some(Request::EntityRequestV2(request)) => Item::Batch(Batch { token, request, client }),
             Some(Request::HealthPing(_)) => Item::Ping(item),
             other => panic!("an item that nobody asked for: {other:?}"),
         }))
@@ -79,6 +83,7 @@ impl Worker {
                 match self.item().await {
                     Item::Episode(episode) => return episode,
                     Item::Call(call) => self.calls.push_back(call),
+                    Item::Batch(batch) => self.batches.push_back(batch),
                     Item::Ping(_) => {}
                 }
             }
@@ -103,11 +108,37 @@ impl Worker {
                 match self.item().await {
                     Item::Call(call) => return call,
                     Item::Episode(episode) => self.episodes.push_back(episode),
+                    Item::Batch(batch) => self.batches.push_back(batch),
                     Item::Ping(_) => {}
                 }
             }
         };
         soon("an activity", next).await
+    }
+
+    /// The next batch of an entity. What comes before it is kept.
+    pub(crate) async fn batch(&mut self) -> Batch {
+        if let Some(batch) = self.batches.pop_front() {
+            return batch;
+        }
+        let next = async {
+            loop {
+                match self.item().await {
+                    Item::Batch(batch) => return batch,
+                    Item::Episode(episode) => self.episodes.push_back(episode),
+                    Item::Call(call) => self.calls.push_back(call),
+                    Item::Ping(_) => {}
+                }
+            }
+        };
+        soon("a batch", next).await
+    }
+
+    /// The next batch, which must be of that entity.
+    pub(crate) async fn batch_of(&mut self, id: &str) -> Batch {
+        let batch = self.batch().await;
+        assert_eq!(batch.id(), id, "{batch:?}");
+        batch
     }
 
     async fn item(&mut self) -> Item {
@@ -116,7 +147,7 @@ impl Worker {
 
     /// What has come and was not looked at.
     pub(crate) fn kept(&self) -> usize {
-        self.episodes.len() + self.calls.len()
+        self.episodes.len() + self.calls.len() + self.batches.len()
     }
 }
 
@@ -229,5 +260,73 @@ impl Call {
     pub(crate) async fn abandon(&self) -> Result<(), Status> {
         let request = pb::AbandonActivityTaskRequest { completion_token: self.token.clone() };
         soon("an abandon's OK", self.client.rpc().abandon_task_activity_work_item(request)).await.map(drop)
+    }
+}
+
+/// A batch of an entity's operations.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) token: String,
+    pub(crate) request: pb::EntityRequest,
+    client: Client,
+}
+
+impl Batch {
+    pub(crate) fn id(&self) -> &str {
+        &self.request.instance_id
+    }
+
+    pub(crate) fn state(&self) -> Option<&str> {
+        self.request.entity_state.as_deref()
+    }
+
+    /// The operations as text: `name(input)`, with `!` for a call.
+    pub(crate) fn operations(&self) -> Vec<String> {
+        self.request.operation_requests.iter().map(operation_name).collect()
+    }
+
+    /// An answer that nobody has sent yet: what the operations return, and the state after them.
+    pub(crate) fn response(&self, results: &[&str], state: Option<&str>) -> pb::EntityBatchResult {
+        pb::EntityBatchResult {
+            results: results.iter().map(|result| success(result)).collect(),
+            entity_state: state.map(Into::into),
+            completion_token: self.token.clone(),
+            ..Default::default()
+        }
+    }
+
+    pub(crate) async fn send(&self, response: pb::EntityBatchResult) -> Result<(), Status> {
+        soon("a batch's OK", self.client.rpc().complete_entity_task(response)).await.map(drop)
+    }
+
+    /// Answers all operations, which must be fine.
+    pub(crate) async fn answer(&self, results: &[&str], state: Option<&str>) {
+        self.send(self.response(results, state)).await.expect("the answer is accepted");
+    }
+
+    /// All operations succeed without a result.
+    pub(crate) async fn run(&self, state: Option<&str>) {
+        self.answer(&vec![""; self.request.operation_requests.len()], state).await;
+    }
+
+    pub(crate) async fn abandon(&self) -> Result<(), Status> {
+        let request = pb::AbandonEntityTaskRequest { completion_token: self.token.clone() };
+        soon("an abandon's OK", self.client.rpc().abandon_task_entity_work_item(request)).await.map(drop)
+    }
+}
+
+fn success(result: &str) -> pb::OperationResult {
+    let success = pb::OperationResultSuccess { result: Some(result.into()), ..Default::default() };
+    pb::OperationResult { result_type: Some(pb::operation_result::ResultType::Success(success)) }
+}
+
+/// An operation as text: `name(input)`, with `!` for a call.
+pub(super) fn operation_name(event: &pb::HistoryEvent) -> String {
+    use pb::history_event::EventType;
+    let text = |input: &Option<String>| input.clone().unwrap_or_else(|| "-".into());
+    match event.event_type.as_ref().expect("every event has a type") {
+        EventType::EntityOperationSignaled(e) => format!("{}({})", e.operation, text(&e.input)),
+        EventType::EntityOperationCalled(e) => format!("{}({})!", e.operation, text(&e.input)),
+        other => panic!("an operation that no worker expects: {other:?}"),
     }
 }

@@ -117,6 +117,8 @@ impl Audit {
             inbox: self.inbox.iter().flat_map(|(key, inbox)| inbox.keys().map(|seq| (*key, *seq))).collect(),
             runs: self.histories.keys().copied().collect(),
             timers: self.timers.keys().copied().collect(),
+            // Nothing here has to do with entities.
+            ..RowKeys::default()
         };
         assert_eq!(store.rows(), written, "the store holds other rows than were written");
     }
