@@ -39,7 +39,7 @@ struct Arguments {
     enforcement: bool,
 }
 
-const BENCHES: [&str; 12] = [
+const BENCHES: [&str; 13] = [
     "hello-cities",
     "enforcement",
     "path",

@@ -64,7 +64,7 @@ impl Target for Components {
         for name in component.activities().iter().take(2) {
             let context = super::values::call(name);
             // The outcome does not matter: that there is one does.
-            let run = code.run(&context, Some("1".to_owned()));
+            let run = code.run(&context, "fuzz", Some("1".to_owned()));
             let ended = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), run).await });
             ended.map_err(|_| format!("the activity `{name}` did not end"))?;
         }

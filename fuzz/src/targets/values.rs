@@ -80,7 +80,7 @@ impl Target for Values {
         damage(&mut chance, &mut image);
         let code = self.component.activity_code().expect("echo has one");
         let context = call("attack");
-        let run = self.runtime.block_on(code.run(&context, Some(hex::encode(image.bytes()))));
+        let run = self.runtime.block_on(code.run(&context, "fuzz", Some(hex::encode(image.bytes()))));
         match run.outcome {
             Err(failures)
                 if failures.iter().any(|failure| {

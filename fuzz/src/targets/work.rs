@@ -21,7 +21,7 @@ use crate::Target;
 
 pub(super) struct Work {
     messages: Messages,
-    runtime: Runtime,
+    _runtime: Runtime,
     frames: broadcast::Sender<(bool, Bytes)>,
     host: tokio::task::JoinHandle<()>,
     handle: durawasm_host::Handle,
@@ -55,7 +55,7 @@ impl Work {
             let handle = host.handle();
             (tokio::spawn(host.run(std::future::pending())), handle)
         });
-        Self { messages: Messages::new(), runtime, frames, host, handle, opened, _folder: folder }
+        Self { messages: Messages::new(), _runtime: runtime, frames, host, handle, opened, _folder: folder }
     }
 }
 

@@ -21,8 +21,6 @@ use crate::orchestration::{Guest, GuestFault, Limit, LogLine, Question, Streams,
 pub(super) struct OrchestratorState {
     pub(super) now: Time,
     pub(super) random: ChaCha20Rng,
-    /// Variables: part of the component's digest.
-    pub(super) environment: Arc<[(String, String)]>,
     pub(super) logs: LogBuffer,
     pub(super) meter: Meter,
     pub(super) max_random: usize,
@@ -38,7 +36,6 @@ impl OrchestratorState {
         Self {
             now,
             random: streams.wasi(),
-            environment: Arc::default(),
             logs: LogBuffer::new(limits.guest.log_lines, limits.guest.log_bytes),
             meter: Meter::new(&limits.guest),
             max_random: limits.random,

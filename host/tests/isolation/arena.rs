@@ -105,7 +105,7 @@ pub async fn act(code: &Arc<ActivityCode>) -> Ending {
         call_id: "victim/e/1".to_owned(),
         tags: Vec::new(),
     };
-    match code.run(&context, None).await.outcome {
+    match code.run(&context, "attack", None).await.outcome {
         Ok(_) => Ending::ok(),
         Err(failures) => Ending::failed(failures.first()),
     }

@@ -9,6 +9,7 @@ pub mod script;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use durawasm_host::deployment::Deployment;
 use durawasm_host::orchestration::{Limits, Session};
 use durawasm_host::registry::LoadedComponent;
 use durawasm_host::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
@@ -40,9 +41,9 @@ pub fn load_cached(folder: &str, name: &str, limits: SandboxLimits) -> LoadedCom
 }
 
 /// Loads a component.
-pub fn load(name: &str, limits: SandboxLimits) -> LoadedComponent {
+pub fn load(name: &str, deployment: impl Into<Deployment>) -> LoadedComponent {
     let engines = Engines::new().unwrap();
-    LoadedComponent::load(&guest(name), &engines, &CodeCache::none(), limits).unwrap()
+    LoadedComponent::load(&guest(name), &engines, &CodeCache::none(), deployment).unwrap()
 }
 
 /// A session of a component that has not begun.

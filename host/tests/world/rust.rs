@@ -1,16 +1,15 @@
 //! Rust, with the standard library and without it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use durawasm_host::orchestration::{Limits, Session};
-use durawasm_host::sandbox::{Orchestrator, SandboxLimits};
+use durawasm_host::deployment::{Deployment, Manifest};
+use durawasm_host::sandbox::SandboxLimits;
 use serde_json::{Value, json};
 
 use crate::look::Expect::{Counted, Denied, Fails, Fixed, Is, PerInstance, Random, Time};
 use crate::look::{Expect, check, look, nanos};
 use crate::support::journal::Journal;
-use crate::support::{limits, load};
+use crate::support::{limits, load, session};
 
 const SUBSCRIBE: &str = "wasi:clocks/monotonic-clock#subscribe-duration";
 
@@ -82,12 +81,9 @@ fn lines_on_standard_output_appear_once_and_in_order() {
 /// The environment is the deployment's: the same variables in each replay, and no others.
 #[test]
 fn environment_variables_are_those_of_the_deployment() {
-    let component = load("world", SandboxLimits::default());
-    let variables = [("GREETING".to_owned(), "hello".to_owned()), ("PLACE".to_owned(), "world".to_owned())];
-    let code = Arc::clone(component.orchestrator_code().unwrap());
-    let code = Arc::new(Arc::unwrap_or_clone(code).with_environment(variables));
-    let mut guest =
-        Session::new(Orchestrator::new(code), "instance", Arc::clone(component.program()), Limits::default());
+    let manifest = Manifest::parse("[environment]\nGREETING = \"hello\"\nPLACE = \"world\"").unwrap();
+    let component = load("world", Deployment { manifest, ..Deployment::default() });
+    let mut guest = session(&component, "instance", 512);
     let turn = guest.apply([], Journal::default().begin("env::vars", None, vec![])).unwrap();
     let durawasm_host::orchestration::Decision::Activity { input, .. } = &turn.actions[0].decision else { panic!() };
     let seen: Value = serde_json::from_str(input.as_deref().unwrap()).unwrap();
