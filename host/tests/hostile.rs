@@ -149,7 +149,7 @@ async fn every_hostile_activity_fails_its_own_call_and_leaves_the_others_alone()
             call_id: "i/e/1".to_owned(),
             tags: Vec::new(),
         };
-        tokio::spawn(async move { code.run(&context, None).await })
+        tokio::spawn(async move { code.run(&context, &context.call_id, None).await })
     };
     let names = HOSTILE.activities().to_vec();
     let running: Vec<_> = names.iter().map(|name| (name.clone(), call(name), call("fine"))).collect();

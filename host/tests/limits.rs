@@ -152,7 +152,7 @@ async fn call(component: &LoadedComponent, name: &str) -> ActivityRun {
         call_id: "i/e/1".to_owned(),
         tags: Vec::new(),
     };
-    component.activity_code().unwrap().run(&context, None).await
+    component.activity_code().unwrap().run(&context, &context.call_id, None).await
 }
 
 fn failure(outcome: Outcome) -> Failure {

@@ -189,7 +189,7 @@ impl World {
     }
 }
 
-/// A folder with some of the components of tests and examples, as a user would have it.
+/// A folder with some of the components of tests and examples and their manifests, as a user would have it.
 ///
 /// # Errors
 /// If a component is missing.
@@ -199,7 +199,11 @@ pub fn components(files: &[&str]) -> Result<TempDir> {
         let places = [crate::examples(), crate::test_guests()];
         let from = places.iter().map(|place| place.join(file)).find(|path| path.is_file());
         let from = from.with_context(|| format!("{file} is not built: run `cargo xtask setup`"))?;
-        std::fs::copy(from, folder.path().join(file))?;
+        let (manifest, to) = (from.with_extension("toml"), folder.path().join(file));
+        if manifest.is_file() {
+            std::fs::copy(manifest, to.with_extension("toml"))?;
+        }
+        std::fs::copy(from, to)?;
     }
     Ok(folder)
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -91,7 +92,27 @@ pub(crate) fn build(
         let problem = "it made no component: a guest's Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`";
         return Err(step.failed(problem));
     }
-    Ok(components)
+    for Built { component, package } in &components {
+        bring_manifest(component, package).map_err(|error| {
+            step.failed(format!("the manifest of {} could not be copied: {error}", component.display()))
+        })?;
+    }
+    Ok(components.into_iter().map(|built| built.component).collect())
+}
+
+/// What a component is to be granted: this file beside the package's `Cargo.toml`. A host looks for it beside the component, under
+/// the component's name.
+const MANIFEST: &str = "durawasm.toml";
+
+/// Copies the package's manifest beside the component. Where there is none, none of an earlier build is left.
+fn bring_manifest(component: &Path, package: &Path) -> std::io::Result<()> {
+    let (from, to) = (package.join(MANIFEST), component.with_extension("toml"));
+    if from.is_file() {
+        fs::copy(from, to)?;
+    } else if to.is_file() {
+        fs::remove_file(to)?;
+    }
+    Ok(())
 }
 
 /// Compiler flags that keep the folders of this machine out of components: they would stand in the texts of panics.
@@ -111,16 +132,30 @@ fn without_paths(manifest_dir: &Path) -> Vec<OsString> {
     folders.into_iter().filter_map(flag).collect()
 }
 
+/// A component and the folder of the package that it was made from.
+#[derive(Debug, PartialEq, Eq)]
+struct Built {
+    component: PathBuf,
+    package: PathBuf,
+}
+
 /// The `.wasm` files of the libraries among cargo's messages, in cargo's order.
-fn components(messages: &[String]) -> Vec<PathBuf> {
+fn components(messages: &[String]) -> Vec<Built> {
     let messages = messages.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let artifacts = messages.filter(|message| {
         let is_library =
             || message["target"]["crate_types"].as_array().is_some_and(|types| types.contains(&"cdylib".into()));
         message["reason"] == "compiler-artifact" && is_library()
     });
-    let files = artifacts.flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default());
-    files.filter_map(|file| file.as_str().filter(|file| file.ends_with(".wasm")).map(PathBuf::from)).collect()
+    let built = artifacts.flat_map(|message| {
+        let package = message["manifest_path"].as_str().map(Path::new).and_then(Path::parent).map(Path::to_owned);
+        let files = message["filenames"].as_array().cloned().unwrap_or_default().into_iter();
+        let components =
+            files.filter_map(|file| file.as_str().filter(|file| file.ends_with(".wasm")).map(PathBuf::from));
+        let built = components.map(move |component| Built { component, package: package.clone().unwrap_or_default() });
+        built.collect::<Vec<_>>()
+    });
+    built.collect()
 }
 
 #[cfg(test)]
@@ -131,11 +166,27 @@ mod tests {
     fn components_are_the_wasm_files_of_cdylibs() {
         let messages = [
             r#"{"reason":"compiler-artifact","target":{"crate_types":["lib"]},"filenames":["/t/libserde.rlib"]}"#,
-            r#"{"reason":"compiler-artifact","target":{"crate_types":["cdylib"]},"filenames":["/t/a.wasm","/t/a.d"]}"#,
+            r#"{"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","target":{"crate_types":["cdylib"]},"filenames":["/t/a.wasm","/t/a.d"]}"#,
             r#"{"reason":"build-finished","success":true}"#,
             "not json",
         ];
         let messages: Vec<_> = messages.iter().map(|line| (*line).to_owned()).collect();
-        assert_eq!(components(&messages), [PathBuf::from("/t/a.wasm")]);
+        assert_eq!(components(&messages), [Built { component: "/t/a.wasm".into(), package: "/p".into() }]);
+    }
+
+    #[test]
+    fn the_package_s_manifest_lies_beside_its_component_for_as_long_as_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (component, package) = (folder.path().join("shop.wasm"), folder.path().join("package"));
+        let beside = folder.path().join("shop.toml");
+        fs::create_dir(&package).unwrap();
+        bring_manifest(&component, &package).unwrap();
+        assert!(!beside.exists());
+        fs::write(package.join(MANIFEST), "[environment]").unwrap();
+        bring_manifest(&component, &package).unwrap();
+        assert_eq!(fs::read_to_string(&beside).unwrap(), "[environment]");
+        fs::remove_file(package.join(MANIFEST)).unwrap();
+        bring_manifest(&component, &package).unwrap();
+        assert!(!beside.exists());
     }
 }

@@ -114,7 +114,8 @@ impl Toolchain {
         packages::ensure(&options.cache, progress).map(Self::Packages)
     }
 
-    /// Compiles guests: one component for each package of the request that is a `cdylib`.
+    /// Compiles guests: one component for each package of the request that is a `cdylib`. A package's `durawasm.toml` is copied beside
+    /// its component, under the component's name.
     ///
     /// # Errors
     /// If cargo cannot be run or a guest does not compile. What the compiler says goes to `progress`.

@@ -95,12 +95,20 @@ fn build(toolchain: &Toolchain, manifest_dir: &Path, folder: &str) -> Result<Pat
         let name = component.file_name().with_context(|| format!("{} has no name", component.display()))?;
         let to = folder.join(name);
         copy_if_changed(&component, &to)?;
+        let manifest = component.with_extension("toml");
+        if manifest.is_file() {
+            let to = to.with_extension("toml");
+            copy_if_changed(&manifest, &to)?;
+            wanted.push(to);
+        }
         wanted.push(to);
     }
-    // A component whose source is gone must not be found by a host.
+    // A component or a manifest whose source is gone must not be found by a host.
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") && !wanted.contains(&path) {
+        if path.extension().is_some_and(|extension| extension == "wasm" || extension == "toml")
+            && !wanted.contains(&path)
+        {
             fs::remove_file(&path)?;
         }
     }

@@ -1,6 +1,6 @@
 //! `durawasm build`: compiles a guest crate to components, and checks them as a host would.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use durawasm_errors::{Code, CodedError, Context as _};
@@ -81,14 +81,19 @@ fn compile(request: &BuildRequest) -> Result<Vec<PathBuf>, CodedError> {
     toolchain.build(request, &mut Stderr).map_err(failed(Code::BuildFailed))
 }
 
-/// Copies under another name and renames, so that a host never loads half a file.
-fn publish(file: &std::path::Path, out: &std::path::Path) -> Result<PathBuf, CodedError> {
+/// Copies under another name and renames, so that a host never loads half a file. The manifest goes along.
+fn publish(file: &Path, out: &Path) -> Result<PathBuf, CodedError> {
     let name = file.file_name().unwrap_or(file.as_os_str());
     let to = out.join(name);
-    let partial = to.with_extension("partial");
+    let copy = |from: &Path, to: &Path| {
+        let partial = to.with_extension("partial");
+        std::fs::copy(from, &partial).and_then(|_| std::fs::rename(&partial, to))
+    };
+    let manifest = file.with_extension("toml");
     std::fs::create_dir_all(out)
-        .and_then(|()| std::fs::copy(file, &partial))
-        .and_then(|_| std::fs::rename(&partial, &to))
+        // The manifest first: a component that is found without it would run without what it asks for.
+        .and_then(|()| if manifest.is_file() { copy(&manifest, &to.with_extension("toml")) } else { Ok(()) })
+        .and_then(|()| copy(file, &to))
         .coded(Code::BuildFailed, || format!("the component cannot be copied to {}", to.display()))?;
     Ok(to)
 }

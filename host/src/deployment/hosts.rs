@@ -77,6 +77,12 @@ impl Target {
         let host = parse_host(host).map_err(|why| InvalidHost { text: host.to_owned(), why })?;
         Ok(Self { scheme, host, port: port.unwrap_or(scheme.port()) })
     }
+
+    /// Host and port, as a request names them: the port only if it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let Self { scheme, host, port } = self;
+        if *port == scheme.port() { host.to_string() } else { format!("{host}:{port}") }
+    }
 }
 
 impl fmt::Display for Target {

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::Owed;
 use crate::abi::activity;
 use crate::connection::{Abandoned, Answer, GuestLogs};
-use crate::orchestration::convert;
+use crate::orchestration::{FIRST_ATTEMPT, convert};
 use crate::registry::RegistryHandle;
 
 pub(crate) struct Activities {
@@ -53,7 +53,7 @@ impl Activities {
         });
     }
 
-    async fn run(&self, request: wire::ActivityRequest, token: String) -> (Answer, Option<GuestLogs>) {
+    async fn run(&self, mut request: wire::ActivityRequest, token: String) -> (Answer, Option<GuestLogs>) {
         let version = request.version.as_deref().filter(|version| !version.is_empty());
         let registry = self.registry.current();
         let found = registry
@@ -72,9 +72,12 @@ impl Activities {
             Some(instance) => (instance.instance_id, instance.execution_id.unwrap_or_default()),
             None => Default::default(),
         };
+        let call_id = |task: i32| format!("{instance_id}/{execution_id}/{task}");
+        let first_attempt = request.tags.remove(FIRST_ATTEMPT).and_then(|task| task.parse().ok());
+        let first_attempt = call_id(first_attempt.unwrap_or(request.task_id));
         let context = activity::Context {
             name: request.name,
-            call_id: format!("{instance_id}/{execution_id}/{}", request.task_id),
+            call_id: call_id(request.task_id),
             instance_id,
             version: request.version,
             tags: convert::tags(request.tags),
@@ -87,7 +90,7 @@ impl Activities {
             activity = context.name,
             "started"
         );
-        let run = code.run(&context, request.input).await;
+        let run = code.run(&context, &first_attempt, request.input).await;
         let (result, failure_details) = match run.outcome {
             Ok(output) => (output, None),
             Err(failures) => (None, convert::failure_details(failures)),

@@ -78,9 +78,12 @@ impl Ledger {
     }
 
     /// Emits the first action of an op.
-    pub(super) fn emit_for(&mut self, op: OpId, decision: Decision, retry: Option<Retry>) {
+    pub(super) fn emit_for(&mut self, op: OpId, decision: Decision, mut retry: Option<Retry>) {
         let Some(kind) = decision.kind() else { return };
         let action = self.emit(decision);
+        if let Some(retry) = &mut retry {
+            retry.began(action);
+        }
         self.ops.insert(op, Op { action, retry: retry.map(Box::new) });
         self.awaited.insert(action, Awaited { op, kind, between_attempts: false });
     }

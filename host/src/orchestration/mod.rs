@@ -29,6 +29,7 @@ pub use guest::{Guest, GuestFault, LogLevel, LogLine, Question};
 pub use history::{EventKind, ExecutionStarted, HistoryEvent, ParentInstance, Recorded, RecordedKind, Time};
 pub use limit::Limit;
 pub use park::{Park, ParkReason};
+pub(crate) use retry::FIRST_ATTEMPT;
 pub use seed::Streams;
 pub(crate) use session::FUEL;
 pub use session::{Limits, Program, Session};

@@ -4,6 +4,10 @@ use super::action::Decision;
 use super::history::Time;
 use crate::abi::{Failures, RetryPolicy};
 
+/// The tag with which a further attempt at an activity names the first one, by its action id. Matching does not look at tags, and
+/// activities do not see it: the host derives from it what must be the same for all attempts.
+pub(crate) const FIRST_ATTEMPT: &str = "durawasm.first-attempt";
+
 /// A call that may be tried again.
 #[derive(Debug)]
 pub(super) struct Retry {
@@ -19,6 +23,14 @@ pub(super) struct Retry {
 impl Retry {
     pub(super) fn new(policy: RetryPolicy, call: Decision, now: Time) -> Self {
         Self { policy, call, first: now, attempts: 1 }
+    }
+
+    /// The first attempt has this action id.
+    pub(super) fn began(&mut self, action: i32) {
+        if let Decision::Activity { tags, .. } = &mut self.call {
+            tags.retain(|(name, _)| name != FIRST_ATTEMPT);
+            tags.push((FIRST_ATTEMPT.to_owned(), action.to_string()));
+        }
     }
 
     pub(super) fn attempted(&mut self) {
@@ -84,6 +96,17 @@ mod tests {
     fn nothing_is_tried_again_after_the_total_timeout() {
         assert!(retry(1).next_delay(&failure("E", true), Time { seconds: 9, nanos: 999_000_000 }).is_some());
         assert_eq!(retry(1).next_delay(&failure("E", true), Time { seconds: 10, nanos: 0 }), None);
+    }
+
+    #[test]
+    fn further_attempts_at_an_activity_name_the_first_one() {
+        let tags = vec![("team".to_owned(), "blue".to_owned())];
+        let call = Decision::Activity { name: "a".to_owned(), version: None, input: None, tags: tags.clone() };
+        let mut retry = Retry { call, ..retry(1) };
+        retry.began(7);
+        let Decision::Activity { tags: further, .. } = &retry.call else { panic!("still an activity") };
+        assert_eq!(further[..1], tags);
+        assert_eq!(further[1], (FIRST_ATTEMPT.to_owned(), "7".to_owned()));
     }
 
     #[test]

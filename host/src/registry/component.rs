@@ -67,7 +67,9 @@ impl LoadedComponent {
         let linked = sandbox::LinkedComponent::new(bytes, &Manifest::default().digest(bytes), engines, cache)?;
         let info = linked.describe(&deployment.terms.limits)?;
         let grant = Arc::new(Grant::new(&info.name, &deployment.manifest, &deployment.terms)?);
-        let (orchestrator, activity) = linked.code(format!("{} {}", info.name, info.version), &grant)?;
+        let capabilities = sandbox::Capabilities::prepare(&grant, deployment.examined)?;
+        let label = format!("{} {}", info.name, info.version);
+        let (orchestrator, activity) = linked.code(label, &grant, capabilities)?;
         let names = |definitions: &[Definition]| definitions.iter().map(|definition| definition.name.clone()).collect();
         let (orchestrators, activities): (Vec<String>, Vec<String>) =
             (names(&info.orchestrators), names(&info.activities));

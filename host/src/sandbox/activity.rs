@@ -1,18 +1,19 @@
-//! The activity's sandbox: a fresh instance for each call, asynchronous, with real clocks and random numbers and nothing else.
+//! The activity's sandbox: a fresh instance for each call, asynchronous, with what the deployment was granted and nothing else.
 
-use bytes::Bytes;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
 use wasmtime::{Engine, Store, UpdateDeadline};
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_io::IoView;
 
+use super::capability::http::Requests;
+use super::capability::{Capabilities, Output};
 use super::contract::ContractError;
 use super::denial::{DeniedResources, Role};
 use super::engine::Clock;
 use super::limits::{GuestLimits, MAX_HANDLES, Meter};
-use super::logs::{LogBuffer, Logging, Standard};
+use super::logs::{LogBuffer, Logging};
 use super::{contract, fault, logs};
 use crate::abi::activity::{Context, GuestIndices};
 use crate::abi::{Failure, Outcome};
@@ -21,15 +22,28 @@ use crate::orchestration::{GuestFault, Limit, LogLine};
 /// What the functions that an activity imports work on.
 pub(super) struct ActivityState {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    requests: Requests,
     table: ResourceTable,
     logs: LogBuffer,
-    output: Output,
     meter: Meter,
 }
 
 impl WasiView for ActivityState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for ActivityState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.requests }
+    }
+}
+
+impl IoView for ActivityState {
+    fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
     }
 }
 
@@ -43,6 +57,7 @@ impl Logging for ActivityState {
 pub struct ActivityCode {
     instance: InstancePre<ActivityState>,
     exports: GuestIndices,
+    capabilities: Capabilities,
     /// Name and version of the component, for people.
     label: String,
     limits: GuestLimits,
@@ -63,17 +78,18 @@ impl ActivityCode {
         engine: &Engine,
         component: &Component,
         component_label: String,
+        capabilities: Capabilities,
         limits: GuestLimits,
         clock: Clock,
     ) -> Result<Self, ContractError> {
         let mut linker = Linker::<ActivityState>::new(engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        capabilities.link(&mut linker)?;
         logs::link(&mut linker)?;
         let mut denied = DeniedResources::default();
         for (import, item) in component.component_type().imports(engine) {
             let interface = contract::supported_import(import)?;
             match item.ty {
-                ComponentItem::ComponentInstance(ty) if is_linked(interface) => denied.pass(engine, &ty),
+                ComponentItem::ComponentInstance(ty) if capabilities.provide(interface) => denied.pass(engine, &ty),
                 ComponentItem::ComponentInstance(ty) => {
                     denied.deny(&mut linker.instance(import)?, engine, Role::Activity, interface, &ty, |_| false)?;
                 }
@@ -83,22 +99,19 @@ impl ActivityCode {
         }
         let instance = linker.instantiate_pre(component)?;
         let exports = GuestIndices::new(&instance)?;
-        Ok(Self { instance, exports, label: component_label, limits, clock })
+        Ok(Self { instance, exports, capabilities, label: component_label, limits, clock })
     }
 
-    /// Calls an activity. Whatever goes wrong is the call's failure.
-    pub async fn run(&self, context: &Context, input: Option<String>) -> ActivityRun {
+    /// Calls an activity. Whatever goes wrong is the call's failure. `first_attempt` names the first of the attempts that a retry
+    /// policy makes at this call: what must be the same for all of them is derived from it.
+    pub async fn run(&self, context: &Context, first_attempt: &str, input: Option<String>) -> ActivityRun {
         let output = Output::default();
-        let wasi = WasiCtx::builder()
-            .stdout(Stream { stream: Standard::Out, output: output.clone() })
-            .stderr(Stream { stream: Standard::Err, output: output.clone() })
-            .allow_blocking_current_thread(false)
-            .build();
         let state = ActivityState {
-            wasi,
+            wasi: self.capabilities.context(&context.call_id, &output),
+            http: WasiHttpCtx::new(),
+            requests: self.capabilities.requests(first_attempt, &output),
             table: ResourceTable::new(),
             logs: LogBuffer::new(self.limits.log_lines, self.limits.log_bytes),
-            output,
             meter: Meter::new(&self.limits),
         };
         let mut store = Store::new(self.instance.engine(), state);
@@ -114,7 +127,7 @@ impl ActivityCode {
         let deadline = self.limits.deadline;
         let result = tokio::time::timeout(deadline, self.call(&mut store, context, input)).await;
         let state = store.data_mut();
-        state.gather_output();
+        output.gather(&mut state.logs);
         let outcome = match result {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => Err(vec![self.failure(context, fault::explain(&error, &mut state.logs, &self.limits))]),
@@ -123,7 +136,13 @@ impl ActivityCode {
                 Err(vec![self.reached(context, Limit::Deadline, &message)])
             }
         };
-        ActivityRun { outcome: self.check(context, outcome), logs: state.logs.take() }
+        let (mut outcome, mut logs) = (self.check(context, outcome), state.logs.take());
+        let redaction = self.capabilities.redaction();
+        logs.iter_mut().for_each(|line| redaction.line(line));
+        if let Err(failures) = &mut outcome {
+            failures.iter_mut().for_each(|failure| redaction.failure(failure));
+        }
+        ActivityRun { outcome, logs }
     }
 
     /// What its activities may use up.
@@ -182,79 +201,4 @@ impl ActivityCode {
 
 fn failure(error_type: &str, message: String, retriable: bool) -> Failure {
     Failure { error_type: error_type.to_owned(), message, stack: None, retriable, properties: Vec::new() }
-}
-
-/// What wasmtime's own implementation of WASI covers.
-fn is_linked(interface: &str) -> bool {
-    let package = interface.split('/').next().unwrap_or_default();
-    matches!(
-        package,
-        "wasi:cli"
-            | "wasi:clocks"
-            | "wasi:filesystem"
-            | "wasi:io"
-            | "wasi:random"
-            | "wasi:sockets"
-            | "durawasm:workflow"
-    )
-}
-
-/// What was written to the standard streams. WASI's streams live in the store's table and cannot reach its state.
-type Output = std::sync::Arc<parking_lot::Mutex<Vec<(Standard, Bytes)>>>;
-
-/// More output than this of one call is dropped.
-const MAX_OUTPUT_PIECES: usize = 4_096;
-
-impl ActivityState {
-    fn gather_output(&mut self) {
-        for (stream, bytes) in self.output.lock().drain(..) {
-            self.logs.write_standard(stream, &bytes);
-        }
-    }
-}
-
-#[derive(Clone)]
-struct Stream {
-    stream: Standard,
-    output: Output,
-}
-
-impl IsTerminal for Stream {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Stream {
-    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
-        // Only WASI 0.3 asks for this form, and nothing of it is linked.
-        Box::new(tokio::io::sink())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-}
-
-#[wasmtime_wasi::async_trait]
-impl Pollable for Stream {
-    async fn ready(&mut self) {}
-}
-
-impl OutputStream for Stream {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let mut output = self.output.lock();
-        if output.len() < MAX_OUTPUT_PIECES {
-            output.push((self.stream, bytes));
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(64 << 10)
-    }
 }

@@ -33,10 +33,29 @@ impl Denied {
 }
 
 fn instead(role: Role, interface: &str, function: &str) -> &'static str {
-    if role == Role::Activity {
-        return "the deployment grants this activity nothing of the kind";
+    let package = interface.split('/').next().unwrap_or(interface);
+    match role {
+        Role::Orchestrator => instead_in_orchestrators(package, interface, function),
+        Role::Activity => instead_in_activities(package),
     }
-    match interface.split('/').next().unwrap_or(interface) {
+}
+
+fn instead_in_activities(package: &str) -> &'static str {
+    match package {
+        "wasi:clocks" => "ask for it in the component's manifest, with `clocks = true` under [capabilities]",
+        "wasi:random" => "ask for it in the component's manifest, with `random = true` under [capabilities]",
+        "wasi:http" => {
+            "ask for it in the component's manifest, with the servers' names in `hosts` under [capabilities.http]"
+        }
+        "wasi:sockets" | "wasi:tls" => {
+            "call servers over HTTP, and ask for it in the component's manifest under [capabilities.http]"
+        }
+        _ => "no host offers it",
+    }
+}
+
+fn instead_in_orchestrators(package: &str, interface: &str, function: &str) -> &'static str {
+    match package {
         "wasi:clocks" if function.starts_with("subscribe") => {
             "an orchestrator must not sleep; await a durable timer of the SDK"
         }

@@ -52,6 +52,9 @@ pub struct Engines {
     clock: Clock,
 }
 
+/// Changes the settings of an engine.
+pub type Adjust = Arc<dyn Fn(&mut Config) + Send + Sync>;
+
 /// How engines are built. The default is what a host runs on; all else is for tests and measurements, which compare
 /// variants: none of them may change what an orchestrator does.
 #[derive(Clone)]
@@ -61,7 +64,7 @@ pub struct EngineOptions {
     /// Which of the two settings for memory orchestrators get.
     pub memories: Memories,
     /// Has the last word on the settings of each engine: for instance another processor, or memories that a test can look at.
-    pub adjust: Option<Arc<dyn Fn(&mut Config) + Send + Sync>>,
+    pub adjust: Option<Adjust>,
 }
 
 impl Default for EngineOptions {
@@ -189,6 +192,8 @@ fn large(options: &EngineOptions) -> Config {
 
 fn effects(options: &EngineOptions) -> Config {
     let mut config = shared(options);
+    // Activities without a grant are functions of their input, on every machine: so must be the bits of a NaN.
+    config.cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true);
     config.memory_reservation(64 << 20).memory_guard_size(64 << 10);
     config
 }

@@ -15,7 +15,8 @@ pub(super) fn explain(error: &wasmtime::Error, logs: &mut LogBuffer, limits: &Gu
         return GuestFault::Limit(*limit, message.clone());
     }
     if let Some(denied) = error.downcast_ref::<Denied>() {
-        return GuestFault::Trap(failure("Denied", denied.to_string(), error));
+        // Trying again gives the same answer.
+        return GuestFault::Trap(Failure { retriable: false, ..failure("Denied", denied.to_string(), error) });
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => GuestFault::Limit(

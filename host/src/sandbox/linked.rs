@@ -2,6 +2,7 @@
 
 use wasmtime::component::{Component, InstancePre};
 
+use super::capability::{self, Capabilities};
 use super::contract::{self, ContractError, Exports};
 use super::engine::Clock;
 use super::orchestrator::{self, OrchestratorCode, OrchestratorState};
@@ -43,12 +44,14 @@ impl LinkedComponent {
         self,
         component_label: String,
         grant: &Grant,
+        capabilities: Capabilities,
     ) -> Result<(Option<OrchestratorCode>, Option<ActivityCode>), ContractError> {
         let limits = grant.limits;
         let orchestrator = if self.exports.orchestrator {
             Some(OrchestratorCode::new(
                 self.orchestrator,
                 self.exports.queries,
+                capability::plain(grant).into(),
                 limits.orchestrator,
                 self.clock.clone(),
             )?)
@@ -57,7 +60,8 @@ impl LinkedComponent {
         };
         let activity = match self.activity {
             Some((engine, component)) => {
-                Some(ActivityCode::new(&engine, &component, component_label, limits.activity, self.clock)?)
+                let limits = limits.activity;
+                Some(ActivityCode::new(&engine, &component, component_label, capabilities, limits, self.clock)?)
             }
             None => None,
         };

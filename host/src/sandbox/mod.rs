@@ -1,11 +1,12 @@
 //! Where guests run: engines, limits, and what a guest can reach.
 //!
 //! One component is compiled for up to two sandboxes. As an orchestrator all that it can reach is deterministic or
-//! denied; as an activity it has real clocks and random numbers, and nothing else is granted. The modules here know
+//! denied; as an activity it has what its deployment was granted. The modules here know
 //! components and nothing of histories, schedulers or the network.
 
 mod activity;
 mod cache;
+mod capability;
 mod contract;
 mod denial;
 mod engine;
@@ -25,4 +26,5 @@ pub use limits::{
 };
 pub use orchestrator::{Orchestrator, OrchestratorCode};
 
+pub(crate) use capability::Capabilities;
 pub(crate) use linked::LinkedComponent;

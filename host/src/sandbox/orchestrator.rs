@@ -21,6 +21,8 @@ use crate::orchestration::{Guest, GuestFault, Limit, LogLine, Question, Streams,
 pub(super) struct OrchestratorState {
     pub(super) now: Time,
     pub(super) random: ChaCha20Rng,
+    /// Variables: part of the component's digest.
+    pub(super) environment: Arc<[(String, String)]>,
     pub(super) logs: LogBuffer,
     pub(super) meter: Meter,
     pub(super) max_random: usize,
@@ -31,6 +33,7 @@ impl OrchestratorState {
         Self {
             now,
             random: streams.wasi(),
+            environment: Arc::default(),
             logs: LogBuffer::new(limits.guest.log_lines, limits.guest.log_bytes),
             meter: Meter::new(&limits.guest),
             max_random: limits.random,
@@ -88,6 +91,7 @@ pub struct OrchestratorCode {
     exports: GuestIndices,
     /// Only some components answer questions.
     queries: Option<queries::GuestIndices>,
+    environment: Arc<[(String, String)]>,
     limits: OrchestratorLimits,
     clock: Clock,
 }
@@ -96,12 +100,13 @@ impl OrchestratorCode {
     pub(super) fn new(
         instance: InstancePre<OrchestratorState>,
         queries: bool,
+        environment: Arc<[(String, String)]>,
         limits: OrchestratorLimits,
         clock: Clock,
     ) -> Result<Self, ContractError> {
         let exports = GuestIndices::new(&instance)?;
         let queries = if queries { Some(queries::GuestIndices::new(&instance)?) } else { None };
-        Ok(Self { instance, exports, queries, limits, clock })
+        Ok(Self { instance, exports, queries, environment, limits, clock })
     }
 
     fn explain(&self, error: &wasmtime::Error, store: &mut Store<OrchestratorState>) -> GuestFault {
@@ -175,7 +180,8 @@ impl Orchestrator {
 
     fn instantiate(&mut self, streams: &Streams, now: Time) -> Result<(), GuestFault> {
         let (code, allowance) = (Arc::clone(&self.code), self.allowance());
-        let state = OrchestratorState::new(streams, now, &code.limits);
+        let mut state = OrchestratorState::new(streams, now, &code.limits);
+        state.environment = Arc::clone(&code.environment);
         let mut store = state
             .store(code.instance.engine(), &code.limits, &code.clock, allowance)
             .map_err(|error| GuestFault::Contract(format!("its store cannot be made: {error}")))?;

@@ -102,11 +102,14 @@ fn define(linker: &mut LinkerInstance<'_, OrchestratorState>, interface: &str, n
         ("wasi:random/random", "get-random-bytes") | ("wasi:random/insecure", "get-insecure-random-bytes") => {
             random_bytes(linker, name)?;
         }
-        ("wasi:cli/environment", "get-environment" | "get-arguments")
-        | ("wasi:filesystem/preopens", "get-directories") => linker.func_new(name, |_, _, _, results| {
-            results[0] = Val::List(Vec::new());
-            Ok(())
-        })?,
+        ("wasi:cli/environment", "get-environment") => {
+            linker.func_wrap(name, |cx: Cx<'_>, (): ()| Ok((cx.data().environment.to_vec(),)))?
+        }
+        ("wasi:cli/environment", "get-arguments") | ("wasi:filesystem/preopens", "get-directories") => linker
+            .func_new(name, |_, _, _, results| {
+                results[0] = Val::List(Vec::new());
+                Ok(())
+            })?,
         ("wasi:cli/environment", "initial-cwd")
         | ("wasi:cli/terminal-stdin" | "wasi:cli/terminal-stdout" | "wasi:cli/terminal-stderr", _)
         | ("wasi:filesystem/types", "filesystem-error-code") => linker.func_new(name, |_, _, _, results| {
