@@ -63,7 +63,8 @@ impl TryFrom<String> for GuestPath {
             return Err(format!("`{path}` is no absolute path: begin it with `/`"));
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if !rest.is_empty() && rest.split('/').any(|part| matches!(part, "" | "." | "..") || part.contains('\0')) {
+        let root = path == "/";
+        if !root && rest.split('/').any(|part| matches!(part, "" | "." | "..") || part.contains('\0')) {
             return Err(format!("`{path}` has an empty name, `.` or `..` in it: write the path without them"));
         }
         Ok(Self(format!("/{rest}")))

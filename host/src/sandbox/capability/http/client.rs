@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -41,7 +42,7 @@ pub(in crate::sandbox) struct Client {
 
 /// A request that may be made.
 pub(super) struct Prepared {
-    pub(super) request: Request<WasiBody>,
+    pub(super) head: Parts,
     pub(super) target: Target,
     /// Given back when the response has been read, or nobody wants it any more.
     pub(super) connection: OwnedSemaphorePermit,
@@ -64,36 +65,20 @@ impl Client {
         self.access.hosts.iter().any(|pattern| pattern.matches(target))
     }
 
-    /// Sends a request. Beside the response there is the work that must go on until its body is read.
-    pub(super) async fn send(
+    /// Connects to the server that a request is for.
+    pub(super) async fn connect(
         &self,
-        Prepared { request, target, connection }: Prepared,
+        prepared: Prepared,
         options: RequestOptions,
         output: &Output,
-    ) -> Result<(Response<WasiBody>, Worker), Error> {
-        let at_most = |asked: Option<Duration>, most: Duration| asked.map_or(most, |asked| asked.min(most));
-        let stream = timeout(at_most(options.connect_timeout, MAX_CONNECT), self.connect(&target, output))
-            .await
-            .map_err(|_| Error::ConnectionTimeout)??;
-        let (mut sender, driver) = http1::Builder::new()
-            .max_buf_size(MAX_RESPONSE_HEAD)
-            .max_headers(MAX_RESPONSE_HEADERS)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| classify(&error))?;
-        // Ends with the request: dropped when the guest drops the response, or is itself dropped.
-        let driver = wasmtime_wasi::runtime::spawn(driver);
-        let response = timeout(at_most(options.first_byte_timeout, MAX_SILENCE), sender.send_request(request))
-            .await
-            .map_err(|_| Error::ConnectionReadTimeout)?
-            .map_err(|error| classify(&error))?;
-        let patience = at_most(options.between_bytes_timeout, MAX_SILENCE);
-        let response =
-            response.map(|incoming| Body { incoming, patience, silence: None, _connection: connection }.boxed_unsync());
-        Ok((response, Box::new(async move { driver.await.map_err(|error| classify(&error)) })))
+    ) -> Result<Connected, Error> {
+        let patience = at_most(options.connect_timeout, MAX_CONNECT);
+        let stream =
+            timeout(patience, self.reach(&prepared.target, output)).await.map_err(|_| Error::ConnectionTimeout)??;
+        Ok(Connected { stream, prepared, options })
     }
 
-    async fn connect(&self, target: &Target, output: &Output) -> Result<Box<dyn Stream>, Error> {
+    async fn reach(&self, target: &Target, output: &Output) -> Result<Box<dyn Stream>, Error> {
         let addresses = self.addresses(target, output).await?;
         let stream = connect_to(&addresses).await?;
         Ok(match target.scheme {
@@ -133,6 +118,41 @@ impl Client {
         }
         Ok(allowed)
     }
+}
+
+/// A request and the connection that it goes over.
+pub(super) struct Connected {
+    stream: Box<dyn Stream>,
+    prepared: Prepared,
+    options: RequestOptions,
+}
+
+impl Connected {
+    /// Sends the request. Beside the response there is the work that must go on until its body is read.
+    pub(super) async fn send(self, body: WasiBody) -> Result<(Response<WasiBody>, Worker), Error> {
+        let Self { stream, prepared: Prepared { head, connection, .. }, options } = self;
+        let (mut sender, driver) = http1::Builder::new()
+            .max_buf_size(MAX_RESPONSE_HEAD)
+            .max_headers(MAX_RESPONSE_HEADERS)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| classify(&error))?;
+        // Ends with the request: dropped when the guest drops the response, or is itself dropped.
+        let driver = wasmtime_wasi::runtime::spawn(driver);
+        let request = Request::from_parts(head, body);
+        let response = timeout(at_most(options.first_byte_timeout, MAX_SILENCE), sender.send_request(request))
+            .await
+            .map_err(|_| Error::ConnectionReadTimeout)?
+            .map_err(|error| classify(&error))?;
+        let patience = at_most(options.between_bytes_timeout, MAX_SILENCE);
+        let response =
+            response.map(|incoming| Body { incoming, patience, silence: None, _connection: connection }.boxed_unsync());
+        Ok((response, Box::new(async move { driver.await.map_err(|error| classify(&error)) })))
+    }
+}
+
+fn at_most(asked: Option<Duration>, most: Duration) -> Duration {
+    asked.map_or(most, |asked| asked.min(most))
 }
 
 /// Connects to the first address that answers. All share the time that a connection may take.

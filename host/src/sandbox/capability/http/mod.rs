@@ -11,9 +11,12 @@ mod idempotency;
 mod resolve;
 mod tls;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, header};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types};
@@ -43,6 +46,22 @@ pub(in crate::sandbox) struct Requests {
     keys: Keys,
     output: Output,
     connections: Arc<Semaphore>,
+    unsent: Unsent,
+}
+
+/// Bodies of requests that came to nothing. A guest that writes a body whose other end is gone would be told that, and not why its
+/// request came to nothing; so the end is kept for a while.
+#[derive(Clone, Default)]
+struct Unsent(Arc<Mutex<VecDeque<WasiBody>>>);
+
+impl Unsent {
+    fn keep(&self, body: WasiBody) {
+        let mut bodies = self.0.lock();
+        if bodies.len() >= MAX_CONNECTIONS {
+            bodies.pop_front();
+        }
+        bodies.push_back(body);
+    }
 }
 
 impl Requests {
@@ -52,13 +71,13 @@ impl Requests {
             keys: Keys::new(scope),
             output: output.clone(),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            unsent: Unsent::default(),
         }
     }
 
     /// Whether a request may be made, and in which form it goes out. Says why not in the call's log.
-    fn admit(&mut self, request: Request<WasiBody>) -> Result<(Client, Prepared), Error> {
+    fn admit(&mut self, mut parts: Parts) -> Result<(Client, Prepared), Error> {
         let client = self.client.clone().ok_or(Error::HttpRequestDenied)?;
-        let (mut parts, body) = request.into_parts();
         if parts.method == http::Method::CONNECT {
             return Err(Error::HttpRequestMethodInvalid);
         }
@@ -84,7 +103,7 @@ impl Requests {
         parts.uri = format!("{slash}{path}").parse().map_err(|_| Error::HttpRequestUriInvalid)?;
         let connection =
             Arc::clone(&self.connections).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
-        Ok((client, Prepared { request: Request::from_parts(parts, body), target, connection }))
+        Ok((client, Prepared { head: parts, target, connection }))
     }
 }
 
@@ -113,11 +132,21 @@ impl WasiHttpHooks for Requests {
         _: Worker,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Worker), Error>> + Send> {
         // Now, not when the future is first polled: the order of the keys is that of the guest's requests.
-        let admitted = self.admit(request);
-        let output = self.output.clone();
+        let (head, body) = request.into_parts();
+        let admitted = self.admit(head);
+        let (output, unsent) = (self.output.clone(), self.unsent.clone());
         Box::new(async move {
-            let (client, prepared) = admitted?;
-            client.send(prepared, options.unwrap_or_default(), &output).await
+            let connected = match admitted {
+                Ok((client, prepared)) => client.connect(prepared, options.unwrap_or_default(), &output).await,
+                Err(error) => Err(error),
+            };
+            match connected {
+                Ok(connected) => connected.send(body).await,
+                Err(error) => {
+                    unsent.keep(body);
+                    Err(error)
+                }
+            }
         })
     }
 
