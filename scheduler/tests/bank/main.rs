@@ -341,7 +341,7 @@ impl World {
         let input = if self.stormy() && self.chance(5) {
             Input::Abandon(request, item.token, None)
         } else {
-            Input::CompleteEpisode(request, item.token, Box::new(response))
+            Input::CompleteEpisode(request, item.token, Box::new(response), None)
         };
         self.answer(input);
     }

@@ -1,8 +1,8 @@
 //! A task hub that lives at random: it makes batches as the core makes them, and knows what a store must hold afterwards.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-pub mod reading;
 mod entities;
+pub mod reading;
 
 use std::collections::BTreeMap;
 
