@@ -18,7 +18,6 @@ use crate::Target;
     clippy::missing_docs_in_private_items,
     missing_docs,
     unreachable_pub,
-    dead_code,
     reason = "shared with the scheduler's tests"
 )]
 mod store_world;
