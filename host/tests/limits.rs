@@ -68,7 +68,10 @@ const ORCHESTRATORS: &[Case] = &[
     ("loops for ever", |limits| limits.orchestrator.fuel = 50_000_000, Limit::Fuel, "50000000 units"),
     (
         "loops for ever",
-        |limits| limits.orchestrator.guest.deadline = Duration::from_millis(50),
+        |limits| {
+            limits.orchestrator.fuel = u64::MAX;
+            limits.orchestrator.guest.deadline = Duration::from_millis(50);
+        },
         Limit::Deadline,
         "50 ms",
     ),

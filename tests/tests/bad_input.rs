@@ -203,9 +203,9 @@ const HOSTILE: [(&str, &str); 14] = [
 async fn hostile_orchestrators_fail_or_park_and_hurt_nobody() -> Result<()> {
     let folder = components(&["hello_cities.wasm", "test_hostile.wasm"])?;
     let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
-    let host =
-        start_host(&scheduler.uri(), folder.path(), &["--orchestrator-deadline", "1s", "--orchestrator-memory", "16"])
-            .await?;
+    // So much fuel that the deadline comes first.
+    let limits = ["--orchestrator-deadline=1s", "--orchestrator-fuel=1000000000000", "--orchestrator-memory=16"];
+    let host = start_host(&scheduler.uri(), folder.path(), &limits).await?;
     let client = scheduler.client().await?;
     let mut world = World { scheduler, host, client, components: folder.path().into() };
     for (name, want) in HOSTILE {

@@ -71,7 +71,7 @@ impl Default for Limits {
     }
 }
 
-/// About three to eight seconds of computing: hundreds of times what an honest episode takes.
+/// About one to eight seconds of computing: a million times what a small honest episode takes.
 pub(crate) const FUEL: u64 = 10_000_000_000;
 
 /// Tags that begin like this are durawasm's own, and no guest sees them.
