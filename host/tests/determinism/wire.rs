@@ -76,12 +76,10 @@ fn resolved(action: i32, outcome: &Outcome) -> EventType {
         Ok(result) => EventType::TaskCompleted(pb::TaskCompletedEvent {
             task_scheduled_id: action,
             result: result.clone(),
-            ..Default::default()
         }),
         Err(failures) => EventType::TaskFailed(pb::TaskFailedEvent {
             task_scheduled_id: action,
             failure_details: details(failures),
-            ..Default::default()
         }),
     }
 }
