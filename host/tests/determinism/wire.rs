@@ -73,14 +73,12 @@ fn kind(id: i32, kind: &EventKind) -> EventType {
 
 fn resolved(action: i32, outcome: &Outcome) -> EventType {
     match outcome {
-        Ok(result) => EventType::TaskCompleted(pb::TaskCompletedEvent {
-            task_scheduled_id: action,
-            result: result.clone(),
-        }),
-        Err(failures) => EventType::TaskFailed(pb::TaskFailedEvent {
-            task_scheduled_id: action,
-            failure_details: details(failures),
-        }),
+        Ok(result) => {
+            EventType::TaskCompleted(pb::TaskCompletedEvent { task_scheduled_id: action, result: result.clone() })
+        }
+        Err(failures) => {
+            EventType::TaskFailed(pb::TaskFailedEvent { task_scheduled_id: action, failure_details: details(failures) })
+        }
     }
 }
 
