@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
 }
 
 /// Workspaces of guests: compiled for WebAssembly, with lints and formatting like the rest.
-const GUESTS: [&str; 3] = ["examples", "tests/guests", "tests/guests/bare"];
+const GUESTS: [&str; 4] = ["examples", "tests/guests", "tests/guests/bare", "fuzz/smith"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut stages = Stages::default();

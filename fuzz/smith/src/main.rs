@@ -9,7 +9,8 @@ use wasm_smith::{Component, Config, Module};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (Some(folder), Some(count)) = (arguments.next().map(PathBuf::from), arguments.next().and_then(|text| text.parse().ok()))
+    let (Some(folder), Some(count)) =
+        (arguments.next().map(PathBuf::from), arguments.next().and_then(|text| text.parse().ok()))
     else {
         eprintln!("usage: durawasm-smith FOLDER COUNT [SEED]");
         return ExitCode::FAILURE;
@@ -25,7 +26,8 @@ fn main() -> ExitCode {
         let component = match made % 2 {
             0 => Component::new(Config::default(), &mut input).map(|component| component.to_bytes()),
             // wasm-smith's components have few instructions: its modules have many.
-            _ => Module::new(Config { min_funcs: 1, ..Config::default() }, &mut input).map(|module| around(&module.to_bytes())),
+            _ => Module::new(Config { min_funcs: 1, ..Config::default() }, &mut input)
+                .map(|module| around(&module.to_bytes())),
         };
         // The bytes may be used up before a component is complete.
         let Ok(component) = component else { continue };

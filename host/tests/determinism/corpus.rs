@@ -128,7 +128,11 @@ pub const CASES: &[Case] = &[
     rust("leaving the process", Fails("Denied"), "a denial that names what to use instead"),
     // Calls.
     rust("how often it was called", Same, OWN_CALLS),
-    rust("how many results come together", Same, "what one episode brought together, at most 512 at a time; see below"),
+    rust(
+        "how many results come together",
+        Same,
+        "one at a time in production; in these tests what one episode brought together",
+    ),
     rust(
         "whether it runs for the first time",
         Exactly("run 1"),

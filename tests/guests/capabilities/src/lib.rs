@@ -41,7 +41,8 @@ fn request(ask: Ask) -> Result<Heard> {
 #[activity]
 fn request_twice(ask: Ask) -> Result<()> {
     for _ in 0..2 {
-        let again = Ask { method: ask.method.clone(), url: ask.url.clone(), headers: BTreeMap::new(), body: String::new() };
+        let again =
+            Ask { method: ask.method.clone(), url: ask.url.clone(), headers: BTreeMap::new(), body: String::new() };
         let heard = wstd::runtime::block_on(send(again)).map_err(|error| Error::new("Unreachable", error))?;
         ensure!(heard.status == 200, "Unhappy"; "the server said {}", heard.status);
     }
