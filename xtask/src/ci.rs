@@ -13,8 +13,8 @@ pub(crate) struct Arguments {
     source_only: bool,
 }
 
-/// Workspaces of guests: compiled for WebAssembly, with lints and formatting like the rest.
-const GUESTS: [&str; 4] = ["examples", "tests/guests", "tests/guests/bare", "fuzz/smith"];
+/// Workspaces beside the main one: guests, and what makes components for fuzzing.
+const OTHERS: [&str; 4] = ["examples", "tests/guests", "tests/guests/bare", "fuzz/smith"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut stages = Stages::default();
@@ -26,8 +26,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn all(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
     stages.run("formatting", || {
         command::run(command::cargo().args(["fmt", "--all", "--check"]))?;
-        for guests in GUESTS {
-            let manifest = workspace::root().join(guests).join("Cargo.toml");
+        for other in OTHERS {
+            let manifest = workspace::root().join(other).join("Cargo.toml");
             command::run(command::cargo().args(["fmt", "--all", "--check", "--manifest-path"]).arg(manifest))?;
         }
         Ok(())
