@@ -43,7 +43,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
 }
 
 /// Memory of this process, with its share of what is shared: pages that many instances map count once.
-fn own() -> Result<u64> {
+pub(crate) fn own() -> Result<u64> {
     let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")?;
     let line = rollup.lines().find_map(|l| l.strip_prefix("Pss:")).context("no Pss")?;
     let kib: u64 = line.split_whitespace().next().context("no number")?.parse()?;
@@ -51,7 +51,7 @@ fn own() -> Result<u64> {
 }
 
 /// Bytes of this process that are in memory.
-pub(crate) fn resident() -> Result<u64> {
+fn resident() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: u64 = line.split_whitespace().next().context("no number")?.parse()?;

@@ -10,7 +10,7 @@ use durawasm_host::sandbox::{CodeCache, Engines, SandboxLimits};
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
 
-use crate::instances::resident;
+use crate::instances::own;
 use crate::replay::{event, first_episode, median, session};
 
 const COMPONENTS: [(&str, &str, &str); 3] = [
@@ -26,7 +26,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         "The compiled code is loaded from its cache. A start ends when the orchestrator has called its first activity.\n"
     );
     println!(
-        "| component | size | load | start (median) | five steps in all (median) | memory of a suspended instance | mappings |"
+        "| component | size | load | start (median) | five steps in all (median) | memory of a suspended instance (PSS) | mappings |"
     );
     println!("|---|---|---|---|---|---|---|");
     for (label, folder, file) in COMPONENTS {
@@ -55,14 +55,14 @@ fn measure(label: &str, folder: &str, file: &str, count: usize) -> Result<()> {
         starts.push(start);
         runs.push(run);
     }
-    let (before, maps) = (resident()?, mappings()?);
+    let (before, maps) = (own()?, mappings()?);
     let mut suspended = Vec::new();
     for number in 0..count {
         let mut session = session(&component, &format!("suspended-{number}"))?;
         session.apply([], first_episode("cities", Some(CITIES))).map_err(|park| anyhow!("{park:?}"))?;
         suspended.push(session);
     }
-    let each = resident()?.saturating_sub(before) / 1024 / count as u64;
+    let each = own()?.saturating_sub(before) / 1024 / count as u64;
     let maps = (mappings()? - maps) as f64 / count as f64;
     println!(
         "| {label} | {:.1} MiB | {loaded:.1?} | {:.2?} | {:.2?} | {each} KiB | {maps:.1} |",

@@ -15,9 +15,11 @@ export class ActivityFailed extends Error {
 
 /** What an orchestrator works with. */
 class Context {
-  #op = 0n;
+  #op = 0;
+  #wide;
 
-  constructor(context) {
+  constructor(context, wide) {
+    this.#wide = wide;
     this.instanceId = context.instanceId;
     this.now = context.now;
     this.seed = context.seed;
@@ -32,7 +34,7 @@ class Context {
   /** Waits for this many seconds. */
   createTimer(seconds) {
     const { seconds: now, nanos } = this.now;
-    return this.#issue({ tag: "timer", val: { seconds: BigInt(now) + BigInt(seconds), nanos } });
+    return this.#issue({ tag: "timer", val: { seconds: this.#wide(Number(now) + seconds), nanos } });
   }
 
   /** Waits for an external event. */
@@ -41,8 +43,8 @@ class Context {
   }
 
   #issue(request) {
-    this.#op += 1n;
-    this.commands.push({ tag: "issue", val: [this.#op, request] });
+    this.#op += 1;
+    this.commands.push({ tag: "issue", val: [this.#wide(this.#op), request] });
     return this.#op;
   }
 
@@ -63,8 +65,11 @@ function failures(error) {
   return [{ errorType: name, message, stack, retriable: true, properties: [] }];
 }
 
-/** What the contract wants to be exported. `begin` is told when an orchestration begins and each time that it goes on. */
-export function exports(name, version, { orchestrators, activities, begin = () => {} }) {
+/**
+ * What the contract wants to be exported. `wide` makes what the engine takes for an integer of 64 bits of a number; `begin` is told
+ * when an orchestration begins and each time that it goes on.
+ */
+export function exports(name, version, { orchestrators = {}, activities = {}, wide = BigInt, begin = () => {} }) {
   const definitions = (functions) => Object.keys(functions).map((name) => ({ name }));
   // One instance of the component is one orchestration instance.
   let context;
@@ -97,7 +102,7 @@ export function exports(name, version, { orchestrators, activities, begin = () =
     },
     orchestrator: {
       start(started) {
-        context = new Context(started);
+        context = new Context(started, wide);
         begin(context);
         body = orchestrators[started.name](context, read(started.input));
         step(() => body.next());
@@ -107,8 +112,7 @@ export function exports(name, version, { orchestrators, activities, begin = () =
         for (const { op, now, outcome } of resolutions) {
           context.now = now;
           begin(context);
-          // An engine may hand over small integers of 64 bits as ordinary numbers.
-          if (body === undefined || BigInt(op) !== waiting) continue;
+          if (body === undefined || Number(op) !== waiting) continue;
           if (outcome.tag === "ok") step(() => body.next(read(outcome.val)));
           else step(() => body.throw(new ActivityFailed(outcome.val)));
         }

@@ -8,7 +8,8 @@ import { componentize } from "@bytecodealliance/componentize-js";
 import { rolldown } from "rolldown";
 
 const [wit, folder] = process.argv.slice(2);
-const world = "workflow";
+// Orchestrators alone: a component with activities too is compiled for two sandboxes.
+const world = "orchestrators";
 
 /** One module with all that it imports, since an engine reads no other files. */
 async function bundle(entry) {

@@ -1,7 +1,7 @@
 // The component for the engine QuickJS. It is built without WASI, so that its clock and random numbers are those of the moment when it
 // was built: this replaces them by what the host hands over.
 import { exports } from "./binding.js";
-import { activities, orchestrators } from "./world.js";
+import { orchestrators } from "./world.js";
 
 const RealDate = Date;
 let now = 0;
@@ -25,18 +25,21 @@ function generator({ a, b }) {
 
 Math.random = () => random();
 
-globalThis.Date = class Date extends RealDate {
-  constructor(...parts) {
-    super(...(parts.length === 0 ? [now] : parts));
-  }
-  static now() {
-    return now;
-  }
-};
+RealDate.now = () => now;
+globalThis.Date = new Proxy(RealDate, {
+  construct: (date, parts, target) => Reflect.construct(date, parts.length === 0 ? [now] : parts, target),
+  apply: () => new RealDate(now).toString(),
+});
+RealDate.prototype.constructor = Date;
 
-export const { component, orchestrator, queries, activity } = exports("quickjs-world", "1.0.0", {
+// Its own would ask a clock that is not there.
+const performance = { timeOrigin: 0, now: () => now };
+Object.defineProperty(globalThis, "performance", { value: performance });
+
+export const { component, orchestrator, queries } = exports("quickjs-world", "1.0.0", {
   orchestrators,
-  activities,
+  // The engine's integers of 64 bits are ordinary numbers: it does not take a BigInt for one, and rounds those above 2^53.
+  wide: Number,
   begin(context) {
     now = Number(context.now.seconds) * 1000 + Math.floor(context.now.nanos / 1e6);
     random ??= generator(context.seed);

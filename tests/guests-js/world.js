@@ -1,7 +1,7 @@
 // What JavaScript's standard library sees of the world in the sandbox of orchestrators: one orchestrator a way to look.
 //
 // Each looks, calls an activity with what it saw, looks again, and completes with both. What the host's tests expect of each is
-// in `host/tests/guests_in_javascript.rs`.
+// in `host/tests/world/javascript.rs`.
 
 /** What a function returns, or the exception that it throws. */
 function told(work) {
@@ -56,9 +56,4 @@ export const orchestrators = {
     for (const name of names) greetings.push(yield context.callActivity("greet", name));
     return greetings;
   },
-};
-
-export const activities = {
-  note: (value) => value,
-  greet: (name) => `Hello, ${name}!`,
 };

@@ -1,7 +1,7 @@
 """A thin binding of `wit/workflow.wit`: just enough to write orchestrators and activities in plain Python.
 
 An orchestrator is an `async def` or a generator: it awaits, or yields, what it waits for, one thing at a time. The module that is
-componentized hands over its names and exports what `exports` returns:
+componentized hands over its names and exports what `exports` returns, as much of it as its WIT world has:
 
     Component, Orchestrator, Queries, Activity = exports("shop", "1.0.0", orchestrators={...}, activities={...})
 """
@@ -10,8 +10,14 @@ import json
 import traceback
 
 from componentize_py_types import Err, Ok
-from wit_world.exports import component, orchestrator
+from wit_world.exports import component
 from wit_world.imports import types
+
+try:
+    from wit_world.exports import orchestrator
+except ImportError:
+    # A component with activities alone.
+    orchestrator = None
 
 
 class ActivityFailed(Exception):
@@ -86,7 +92,7 @@ def parse(payload):
     return None if payload is None else json.loads(payload)
 
 
-def exports(name, version, orchestrators, activities):
+def exports(name, version, orchestrators={}, activities={}):
     """The classes that componentize-py looks for."""
 
     def definitions(functions):

@@ -1,7 +1,7 @@
 """What Python's standard library sees of the world in the sandbox of orchestrators: one orchestrator a way to look.
 
 Each looks, calls an activity with what it saw, looks again, and completes with both. What the host's tests expect of each is in
-`host/tests/guests_in_python.rs`.
+`host/tests/world/python.rs`.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ import urllib.request
 import uuid
 
 from binding import exports
+from wit_world.imports import environment
 
 
 def told(work):
@@ -38,6 +39,11 @@ def read_file():
 def write_file():
     with open("/tmp/file", "w") as file:
         return file.write("text")
+
+
+def read_environment_again():
+    os.reload_environ()
+    return dict(os.environ)
 
 
 def thread():
@@ -78,6 +84,8 @@ LOOKS = {
     "hash": lambda: hash("a text"),
     "id": lambda: id(Key()),
     "environment": lambda: dict(os.environ),
+    "environment, read again": read_environment_again,
+    "environment, imported": lambda: dict(environment.get_environment()),
     "arguments": lambda: sys.argv,
     "os.getpid": lambda: told(lambda: os.getpid()),
     "os.cpu_count": lambda: told(lambda: os.cpu_count()),
@@ -119,9 +127,8 @@ async def cities(context, names):
     return [await context.call_activity("greet", name) for name in names]
 
 
-Component, Orchestrator, Queries, Activity = exports(
+Component, Orchestrator, Queries, _ = exports(
     "python-world",
     "1.0.0",
     orchestrators={**{name: twice(look) for name, look in LOOKS.items()}, "generator": generator, "cities": cities},
-    activities={"note": lambda value: value, "greet": lambda name: f"Hello, {name}!"},
 )

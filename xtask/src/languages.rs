@@ -23,7 +23,7 @@ pub(crate) fn make(stages: &mut Stages, node: &Node) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Makes a component of Python.
+/// Makes components of Python.
 fn python(stage: &Path) -> Result<()> {
     let tool = workspace::folder("guests/tools")?.join("python");
     let interpreter = python::environment(&tool)?;
@@ -32,12 +32,15 @@ fn python(stage: &Path) -> Result<()> {
     )?;
     let sources = workspace::root().join("tests").join("guests-python");
     Work { name: "Python", sources: &sources, tools: COMPONENTIZE_PY, folder: stage }.make(|folder| {
-        let mut componentize = command::program(interpreter.with_file_name("componentize-py"));
-        // No traces of the machine's own interpreter: neither its packages nor compiled files beside the sources.
-        componentize.env_remove("PYTHONPATH").env("VIRTUAL_ENV", &tool).env("PYTHONDONTWRITEBYTECODE", "1");
-        componentize.arg("--wit-path").arg(wit()).args(["--world", "workflow", "componentize", "world"]);
-        componentize.arg("--python-path").arg(&sources).arg("--output").arg(folder.join("test_python_world.wasm"));
-        command::run(&mut componentize)
+        for (module, world) in [("world", "durawasm:guest/guest"), ("activities", "durawasm:workflow/activities")] {
+            // No traces of the machine's own interpreter: neither its packages nor compiled files beside the sources.
+            let mut componentize = command::program(interpreter.with_file_name("componentize-py"));
+            componentize.env_remove("PYTHONPATH").env("VIRTUAL_ENV", &tool).env("PYTHONDONTWRITEBYTECODE", "1");
+            componentize.arg("--wit-path").arg(wit()).arg("--wit-path").arg(sources.join("wit"));
+            componentize.args(["--world", world, "componentize", module, "--python-path"]).arg(&sources);
+            command::run(componentize.arg("--output").arg(folder.join(format!("test_python_{module}.wasm"))))?;
+        }
+        Ok(())
     })
 }
 
@@ -88,7 +91,12 @@ impl Work<'_> {
     /// All that the components depend on.
     fn content(&self) -> Result<String> {
         let mut content = format!("{}\n", self.tools);
-        for file in files(self.sources)?.into_iter().chain(files(&wit())?) {
+        for file in [self.sources, &self.sources.join("wit"), &wit()]
+            .into_iter()
+            .map(files)
+            .collect::<Result<Vec<_>>>()?
+            .concat()
+        {
             let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             content.push_str(&format!("--- {}\n{text}", file.file_name().unwrap_or_default().display()));
         }
@@ -100,8 +108,11 @@ fn wit() -> PathBuf {
     workspace::root().join("wit")
 }
 
-/// The files of a folder, in order.
+/// The files of a folder, in order; none if there is no such folder.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files = Vec::new();
     for entry in entries {

@@ -66,8 +66,9 @@ fn install(npm: &[PathBuf], manifests: &Path, folder: &Path) -> Result<()> {
     }
     let (first, rest) = npm.split_first().context("npm has a program")?;
     let mut install = command::program(first);
-    // No package of the lock files needs a script to run when it is installed.
-    install.args(rest).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]);
+    // No package of the lock files needs a script to run when it is installed. It is not `npm ci`, which refuses a lock file that
+    // lacks optional packages for other machines, and not every registry has those; the versions are the lock file's all the same.
+    install.args(rest).args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]);
     command::run(install.current_dir(folder)).context("npm cannot install the packages")?;
     fs::write(&marker, lock).with_context(|| format!("cannot write {}", marker.display()))
 }

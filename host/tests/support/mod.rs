@@ -30,14 +30,14 @@ pub fn limits(change: impl FnOnce(&mut SandboxLimits)) -> SandboxLimits {
 }
 
 /// A component in another language than Rust, as `cargo xtask test` builds them. Compiling one takes long: the code is kept.
-pub fn load_cached(folder: &str, name: &str, limits: SandboxLimits) -> LoadedComponent {
+pub fn load_cached(folder: &str, name: &str, deployment: impl Into<Deployment>) -> LoadedComponent {
     let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
     let folders = std::env::var_os("DURAWASM_LANGUAGE_GUESTS").map_or_else(|| target.join("guests"), PathBuf::from);
     let path = folders.join(folder).join(format!("test_{name}.wasm"));
     let bytes =
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()));
     let cache = CodeCache::new(folders.join(folder).join("code"));
-    LoadedComponent::load(&bytes, &Engines::new().unwrap(), &cache, limits).unwrap()
+    LoadedComponent::load(&bytes, &Engines::new().unwrap(), &cache, deployment).unwrap()
 }
 
 /// Loads a component.

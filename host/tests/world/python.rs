@@ -1,11 +1,15 @@
 //! Python: CPython as `componentize-py` puts it into a component, with WASI linked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use durawasm_host::abi::activity::Context;
+use durawasm_host::deployment::{Deployment, Manifest, Terms};
+use durawasm_host::sandbox::SandboxLimits;
 use serde_json::json;
 
 use crate::look::Expect::{Counted, Denied, Fixed, Is, Random, Time};
-use crate::look::{Expect, check, nanos};
+use crate::look::{Expect, check, look, nanos};
 use crate::support::{limits, load_cached};
 
 const SUBSCRIBE: &str = "wasi:clocks/monotonic-clock#subscribe-instant";
@@ -33,6 +37,8 @@ const WORLD: &[(&str, Expect)] = &[
     ("hash", Fixed),
     ("id", Counted),
     ("environment", Fixed),
+    ("environment, read again", Fixed),
+    ("environment, imported", Is("{}")),
     ("arguments", Fixed),
     ("os.getpid", Fixed),
     ("os.cpu_count", Fixed),
@@ -54,9 +60,41 @@ const WORLD: &[(&str, Expect)] = &[
     ("memory", Counted),
 ];
 
+/// One test, so that the component is compiled once.
 #[test]
-fn what_the_standard_library_of_python_sees_comes_from_the_history_or_is_denied() {
+fn what_python_sees_comes_from_the_history_or_the_deployment_or_is_denied() {
     let limits = limits(|limits| limits.orchestrator.guest.deadline = Duration::from_secs(30));
     let component = load_cached("python", "python_world", limits);
     check(&component, WORLD, &["generator", "cities"]);
+
+    let manifest = Manifest::parse("[environment]\nGREETING = \"hello\"").unwrap();
+    let deployed = load_cached("python", "python_world", Deployment::new(manifest, Terms::from(limits)));
+    let see = |name: &str| look(&deployed, name, "one").outcome.unwrap();
+    let variables = json!({ "GREETING": "hello" });
+    assert_eq!(see("environment, imported"), [variables.clone(), variables]);
+    // The interpreter has read its variables when the component was made.
+    for name in ["environment", "environment, read again"] {
+        assert_eq!(see(name), look(&component, name, "one").outcome.unwrap(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn activities_may_be_written_in_python() {
+    let component = load_cached("python", "python_activities", SandboxLimits::default());
+    let run = async |name: &str, input: &str| {
+        let context = Context {
+            name: name.to_owned(),
+            instance_id: "order-1".to_owned(),
+            version: None,
+            call_id: "order-1/e/1".to_owned(),
+            tags: Vec::new(),
+        };
+        let code = Arc::clone(component.activity_code().unwrap());
+        code.run(&context, &context.call_id, Some(input.to_owned())).await.outcome
+    };
+    assert_eq!(run("greet", r#""Tokyo""#).await.unwrap().as_deref(), Some(r#""Hello, Tokyo!""#));
+    let failures = run("fail", r#""no stock""#).await.unwrap_err();
+    assert_eq!((&*failures[0].error_type, &*failures[0].message), ("ValueError", "no stock"));
+    let denied = run("time", "null").await.unwrap_err();
+    assert!(denied[0].message.contains("`clocks = true`"), "{denied:?}");
 }
