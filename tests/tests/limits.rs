@@ -26,7 +26,7 @@ async fn parked(world: &World, id: &InstanceId) -> Result<Parked> {
 async fn what_is_parked_at_a_limit_goes_on_when_a_host_with_a_higher_one_is_there() -> Result<()> {
     let folder = components(&["test_hostile.wasm"])?;
     let low = [
-        "--orchestrator-fuel=2000000",
+        "--orchestrator-fuel=40000000",
         "--orchestrator-memory=4",
         "--orchestrator-commands=900",
         "--orchestrator-random=1000",
@@ -35,7 +35,7 @@ async fn what_is_parked_at_a_limit_goes_on_when_a_host_with_a_higher_one_is_ther
     // The scheduler's own limit is the lower one: it parks as the host does.
     let mut world = world(folder.path(), &["--payload-limit=1000000"], &low).await?;
     let cases = [
-        ("computes for a while", "fuel", "2000000 units"),
+        ("computes for a while", "fuel", "40000000 units"),
         ("holds 8 MiB", "memory", "4194304 bytes"),
         ("calls a thousand activities", "commands", "900"),
         ("calls with a long input", "payload", "1000000 bytes"),

@@ -69,16 +69,16 @@ async fn ten_thousand_orchestrations_wait_warm_in_one_host_and_each_goes_on_with
     let folder = components(&["approval.wasm"])?;
     // What is measured is the host; it does not see where the scheduler keeps things.
     let scheduler = Scheduler::start(SchedulerOptions { in_memory: true, ..Default::default() }).await?;
-    let mut host = start_host(&scheduler.uri(), folder.path(), &[]).await?;
+    let mut host = start_host(&scheduler.uri(), folder.path(), &["--warm-memory=16384"]).await?;
     let client = scheduler.client().await?;
     let process = host.id()?;
     let [mappings_before, resident_before, threads_before, _] = usage(process)?;
     let began = Instant::now();
     for_each(&client, begin).await?;
-    // A warm orchestration of a small component has two mappings, its memory and that memory's guards.
+    // A warm orchestration of a small component has four mappings: see docs/operations.md.
     let [mappings, resident, threads, files] = eventually("all are warm", async || {
         let usage = usage(process)?;
-        Ok((usage[0] >= mappings_before + 2 * COUNT).then_some(usage))
+        Ok((usage[0] >= mappings_before + 4 * COUNT - COUNT / 10).then_some(usage))
     })
     .await?;
     println!(
@@ -87,7 +87,7 @@ async fn ten_thousand_orchestrations_wait_warm_in_one_host_and_each_goes_on_with
         resident >> 10,
         (resident - resident_before) / COUNT
     );
-    ensure!(mappings < 40_000, "{mappings} mappings; Linux allows 65,530");
+    ensure!(mappings < 50_000, "{mappings} mappings; Linux allows 65,530");
     ensure!((resident - resident_before) / COUNT < 96, "{resident} KiB are resident");
     ensure!(threads <= threads_before + 8 && files < 100, "{threads} threads, {files} files");
     let began = Instant::now();

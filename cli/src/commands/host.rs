@@ -61,6 +61,9 @@ struct CapacityArguments {
     /// How many suspended orchestrations are kept warm.
     #[arg(long, value_name = "COUNT")]
     warm_sessions: Option<usize>,
+    /// How many MiB of memory the warm ones may have together, as their guests see it: what they never touched counts too.
+    #[arg(long, value_name = "MIB")]
+    warm_memory: Option<usize>,
     /// How long running work may take to finish when the host is asked to end.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     drain_timeout: Option<Duration>,
@@ -127,6 +130,7 @@ fn options(arguments: Arguments) -> Result<Options, CodedError> {
     options.max_orchestrations = limits.max_orchestrations.unwrap_or(options.max_orchestrations);
     options.max_activities = limits.max_activities.unwrap_or(options.max_activities);
     options.warm_sessions = limits.warm_sessions.unwrap_or(options.warm_sessions);
+    options.warm_bytes = limits.warm_memory.map_or(options.warm_bytes, |mebibytes| mebibytes.saturating_mul(1 << 20));
     options.drain_timeout = limits.drain_timeout.unwrap_or(options.drain_timeout);
     Ok(options)
 }

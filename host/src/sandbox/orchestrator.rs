@@ -192,10 +192,10 @@ impl Orchestrator {
             .instance
             .instantiate(&mut store)
             .and_then(|instance| Ok((instance, code.exports.load(&mut store, &instance)?)));
-        let used = used(&store, allowance);
         let (instance, exports) = made.map_err(|error| code.explain(&error, &mut store))?;
         self.running = Some(Running { store, instance, exports });
-        self.spend(used);
+        // The making is limited and not counted: what it costs depends on whether the engine copies the component's data or shares it.
+        self.fill();
         Ok(())
     }
 

@@ -135,7 +135,7 @@ fn amplifications() -> Vec<Attack> {
         image.word(at + 16, long);
     }
     let memory = r#"(memory (export "memory") 48)"#.to_owned();
-    let mut many = answering("answers one text two thousand times", &image, ANSWER, "parked: answer", "");
+    let mut many = answering("answers one text two thousand times", &image, ANSWER, "parked: contract", "");
     many.guest.memory = memory.clone();
 
     let mut image = Image::new(ANSWER);
@@ -148,7 +148,8 @@ fn amplifications() -> Vec<Attack> {
             image.word(text + 4, long);
         }
     }
-    let mut failing = answering("returns one text in two thousand failures", &image, ANSWER, "", "failed: AnswerLimit");
+    let mut failing =
+        answering("returns one text in two thousand failures", &image, ANSWER, "", "failed: ContractBreach");
     failing.guest.memory = memory;
     vec![many.slow(), failing.slow()]
 }

@@ -61,8 +61,8 @@ fn arguments() -> Vec<Attack> {
         Attack::both(
             "logs its whole memory in each field",
             &format!("{fields} {}", write("2", none, none, [65_536, 12_288])),
-            "parked: answer",
-            "failed: AnswerLimit",
+            "parked: contract",
+            "failed: ContractBreach",
         )
         .slow(),
     );

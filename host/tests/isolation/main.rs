@@ -78,8 +78,7 @@ fn every_attack_ends_as_it_must_and_says_so_and_a_warm_neighbour_and_a_running_a
                         let said = ending.message.len() > 8 && ending.message.len() < LONGEST_MESSAGE;
                         let traced = !ending.outcome.ends_with("Trap")
                             || ending.stack.as_ref().is_some_and(|stack| stack.contains("guest!"));
-                        let placed = !["parked: stack", "parked: deadline", "parked: fuel", "failed: StackLimit"]
-                            .contains(&ending.outcome.as_str())
+                        let placed = !["parked: deadline", "parked: fuel"].contains(&ending.outcome.as_str())
                             || ending.message.contains("!");
                         let bounded = ending.stack.as_ref().is_none_or(|stack| stack.len() < LONGEST_STACK);
                         if !(ending.is(expected) && said && traced && placed && bounded) {

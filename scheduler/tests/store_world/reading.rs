@@ -78,10 +78,14 @@ pub fn read_everything(path: &Path, world: &World) -> Result<Reading, String> {
     for expected in world.instances.values() {
         match store.load(&expected.record.id) {
             Ok(loaded) => {
-                let same = |l: durawasm_scheduler::store::LoadedInstance| {
-                    l.record == expected.record && l.inbox == expected.inbox
-                };
-                expect(loaded.is_some_and(same), "an instance")?;
+                let same = loaded
+                    .as_ref()
+                    .is_some_and(|loaded| loaded.record == expected.record && loaded.inbox == expected.inbox);
+                let found = loaded.map(|loaded| (loaded.record, loaded.inbox));
+                expect(
+                    same,
+                    &format!("an instance: {found:?} instead of {:?}, {:?}", expected.record, expected.inbox),
+                )?;
             }
             Err(error) => note(error)?,
         }

@@ -118,7 +118,7 @@ def forgets_its_lock(ctx, key):
 
 
 @feature.orchestrator
-def generations(ctx, call):
+def locking_generations(ctx, call):
     lock = yield ctx.lock_entities([EntityInstanceId("account", call["key"])])
     with lock:
         yield ctx.call_entity(EntityInstanceId("account", call["key"]), "deposit", input=1)
@@ -275,7 +275,7 @@ def _(hub):
 
 @feature.scenario("critical sections and generations go together")
 def _(hub):
-    expect(hub.run(generations, {"key": hub.id("a")[-60:], "left": 5}), 6)
+    expect(hub.run(locking_generations, {"key": hub.id("a")[-60:], "left": 5}), 6)
 
 
 @feature.scenario("entities are queried by prefix, with and without state, page by page")
