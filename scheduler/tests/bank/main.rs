@@ -45,8 +45,8 @@ enum Happening {
     /// A worker gets something.
     Episode(usize, StreamId, Box<EpisodeItem>, Vec<pb::HistoryEvent>),
     Batch(usize, StreamId, Box<BatchItem>),
-    /// The scheduler gets something.
-    Input(u64, Input),
+    /// The scheduler gets something: this process alone, or whichever runs then.
+    Input(Option<u64>, Input),
 }
 
 /// What is broken on purpose.
@@ -167,7 +167,7 @@ impl World {
                 self.tick = None;
                 self.input(Input::Tick);
             }
-            Happening::Input(life, input) if life == self.life => self.input(input),
+            Happening::Input(life, input) if life.is_none_or(|life| life == self.life) => self.input(input),
             Happening::Written(_) | Happening::Tick(_) | Happening::Input(..) => {}
             Happening::Connect(worker) => self.connect(worker),
             Happening::Disconnect(worker) => {
@@ -272,11 +272,16 @@ impl World {
                 Effect::SendEpisode(stream, item) => {
                     let mut past = self.store.history(item.run, 0, usize::MAX).unwrap();
                     past.truncate(usize::try_from(item.past).unwrap());
-                    if past.len() as u64 == item.past
-                        && let Some(worker) = self.worker(stream)
-                    {
+                    let Some(worker) = self.worker(stream) else { continue };
+                    if past.len() as u64 == item.past {
                         let past = past.into_iter().map(|stored| stored.event).collect();
                         self.after(500, Happening::Episode(worker, stream, item, past));
+                    } else {
+                        // Its execution has been replaced or purged. The service gives such an item back: the stream has room again.
+                        let gone = past.is_empty() && !self.runs().contains(&item.run);
+                        assert!(gone, "{}: an episode was sent before its past was on disk", item.token);
+                        let input = Input::Abandon(self.request(), item.token, None);
+                        self.after(0, Happening::Input(Some(self.life), input));
                     }
                 }
                 Effect::SendBatch(stream, item) => {
@@ -376,17 +381,17 @@ impl World {
             let wrong = pb::EntityBatchResult { entity_state: Some("999999:0".into()), ..Default::default() };
             let request = self.request();
             let input = Input::CompleteBatch(request, item.token.clone(), Box::new(wrong));
-            self.at(self.now + 2_000, Happening::Input(self.life, input));
+            self.at(self.now + 2_000, Happening::Input(Some(self.life), input));
         }
     }
 
     fn answer(&mut self, input: Input) {
         if self.stormy() && self.chance(3) {
             // It comes very late, perhaps to another process.
-            let life = self.life + u64::from(self.chance(30));
+            let life = (!self.chance(30)).then_some(self.life);
             return self.after(50_000, Happening::Input(life, input));
         }
-        self.after(500, Happening::Input(self.life, input));
+        self.after(500, Happening::Input(Some(self.life), input));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What must hold when all is over.
 
-use durawasm_scheduler::core::ids::InstanceId;
+use durawasm_scheduler::core::ids::{InstanceId, RunId};
 use durawasm_scheduler::core::message::Input;
 use durawasm_scheduler::core::record::Status;
 use durawasm_scheduler::store::memory::RowKeys;
@@ -14,6 +14,12 @@ impl World {
     pub(crate) fn instances(&self) -> Vec<(InstanceId, Status)> {
         let page = self.store.list(&InstanceFilter::default(), InstanceOrder::Created, None, ALL).unwrap();
         page.instances.into_iter().map(|view| (view.record.id, view.record.status)).collect()
+    }
+
+    /// The executions on disk.
+    pub(crate) fn runs(&self) -> Vec<RunId> {
+        let page = self.store.list(&InstanceFilter::default(), InstanceOrder::Created, None, ALL).unwrap();
+        page.instances.into_iter().map(|view| view.record.run).collect()
     }
 
     /// Nothing more happens. Who is still suspended goes on.
