@@ -140,10 +140,15 @@ unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, into: *mut c_void, amoun
         if is_part {
             ptr::copy_nonoverlapping(target, into.cast::<u8>(), len);
         }
-        if answer == ffi::SQLITE_OK && !is_as_written(std::slice::from_raw_parts(target, wanted), offset) {
-            return ffi::SQLITE_IOERR_DATA;
+        let content = std::slice::from_raw_parts(target, wanted);
+        match answer {
+            ffi::SQLITE_OK if !is_as_written(content, offset) => ffi::SQLITE_IOERR_DATA,
+            // The file ends within this page. SQLite would take what is missing for noughts, and the page for a good one.
+            ffi::SQLITE_IOERR_SHORT_READ if is_page(wanted, offset) && content.iter().any(|byte| *byte != 0) => {
+                ffi::SQLITE_IOERR_DATA
+            }
+            answer => answer,
         }
-        answer
     }
 }
 
