@@ -27,7 +27,7 @@ async fn what_is_parked_at_a_limit_goes_on_when_a_host_with_a_higher_one_is_ther
     let folder = components(&["test_hostile.wasm"])?;
     let low = [
         "--orchestrator-fuel=40000000",
-        "--orchestrator-memory=4",
+        "--orchestrator-memory=7",
         "--orchestrator-commands=900",
         "--orchestrator-random=1000",
         "--payload-limit=2000000",
@@ -36,7 +36,7 @@ async fn what_is_parked_at_a_limit_goes_on_when_a_host_with_a_higher_one_is_ther
     let mut world = world(folder.path(), &["--payload-limit=1000000"], &low).await?;
     let cases = [
         ("computes for a while", "fuel", "40000000 units"),
-        ("holds 8 MiB", "memory", "4194304 bytes"),
+        ("holds 8 MiB", "memory", "7340032 bytes"),
         ("calls a thousand activities", "commands", "900"),
         ("calls with a long input", "payload", "1000000 bytes"),
     ];
