@@ -38,7 +38,7 @@ async fn what_is_parked_at_a_limit_goes_on_when_a_host_with_a_higher_one_is_ther
         ("computes for a while", "fuel", "40000000 units"),
         ("holds 8 MiB", "memory", "7340032 bytes"),
         ("calls a thousand activities", "commands", "900"),
-        ("calls with a long input", "payload", "1000000 bytes"),
+        ("calls with a long input", "payload", "1000000"),
     ];
     let mut waiting = Vec::new();
     for (name, reason, value) in cases {
