@@ -58,6 +58,9 @@ struct CapacityArguments {
     /// How many activities may run at a time.
     #[arg(long, value_name = "COUNT")]
     max_activities: Option<u32>,
+    /// How many entities may run at a time.
+    #[arg(long, value_name = "COUNT")]
+    max_entities: Option<u32>,
     /// How many suspended orchestrations are kept warm.
     #[arg(long, value_name = "COUNT")]
     warm_sessions: Option<usize>,
@@ -126,6 +129,7 @@ fn options(arguments: Arguments) -> Result<Options, CodedError> {
     };
     options.max_orchestrations = limits.max_orchestrations.unwrap_or(options.max_orchestrations);
     options.max_activities = limits.max_activities.unwrap_or(options.max_activities);
+    options.max_entities = limits.max_entities.unwrap_or(options.max_entities);
     options.warm_sessions = limits.warm_sessions.unwrap_or(options.warm_sessions);
     options.drain_timeout = limits.drain_timeout.unwrap_or(options.drain_timeout);
     Ok(options)
