@@ -24,17 +24,30 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     println!("- start of an instance until its first activity is called: {:?} (median)", median(times));
 
     let count = if quick { 1_000 } else { 10_000 };
-    let before = resident()?;
+    let (before, own_before) = (resident()?, own()?);
     let mut suspended = Vec::with_capacity(count);
     for number in 0..count {
         let mut session = session(&component, &format!("suspended-{number}"))?;
         session.apply([], first_episode("hello_cities", None)).map_err(|p| anyhow!("{p:?}"))?;
         suspended.push(session);
     }
-    let each = (resident()? - before) / suspended.len() as u64;
-    println!("- memory of {count} suspended orchestrations, all in: {:.1} KiB each", each as f64 / 1024.0);
+    let kib = |bytes: u64| bytes as f64 / suspended.len() as f64 / 1024.0;
+    println!(
+        "- memory of {count} suspended orchestrations, all in: {:.1} KiB each, with their share of what they share; {:.1} KiB resident, where \
+         each counts what all share",
+        kib(own()? - own_before),
+        kib(resident()? - before)
+    );
     println!("- memory mappings of this process then: {}", std::fs::read_to_string("/proc/self/maps")?.lines().count());
     Ok(())
+}
+
+/// Memory of this process, with its share of what is shared: pages that many instances map count once.
+fn own() -> Result<u64> {
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")?;
+    let line = rollup.lines().find_map(|l| l.strip_prefix("Pss:")).context("no Pss")?;
+    let kib: u64 = line.split_whitespace().next().context("no number")?.parse()?;
+    Ok(kib * 1024)
 }
 
 /// Bytes of this process that are in memory.

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Run a scheduler.
     Scheduler(scheduler::Arguments),
     /// Run a host: it connects to a scheduler and runs the components of a folder.
-    Host(host::Arguments),
+    Host(Box<host::Arguments>),
     /// Compile a guest crate to a component.
     Build(build::Arguments),
     /// Show what a component offers.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::deployment::Policy;
-use crate::sandbox::{EngineOptions, SandboxLimits};
+use crate::sandbox::{EngineOptions, MAPPINGS, SandboxLimits};
 
 /// The settings of a host. [`Options::new`] gives the defaults.
 #[derive(Clone, Debug)]
@@ -62,11 +62,18 @@ impl Options {
             max_entities: 256,
             orchestration_threads: cores,
             query_threads: 2,
-            warm_sessions: 20_000,
+            warm_sessions: warm_sessions(),
             warm_bytes: 2 << 30,
             drain_timeout: Duration::from_secs(30),
         }
     }
+}
+
+/// As many as the system allows mappings for, with a quarter of them left for all else: 12,286 where it allows the usual 65,530.
+fn warm_sessions() -> usize {
+    let allowed = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
+    let allowed: usize = allowed.and_then(|text| text.trim().parse().ok()).unwrap_or(65_530);
+    (allowed / 4 * 3 / MAPPINGS).min(20_000)
 }
 
 /// `host:pid:uuid`, as other SDKs name their workers.

@@ -1,5 +1,7 @@
 //! What activities can reach: nothing but what was granted, seen from within a real component.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what is wrong")]
+
 mod support;
 
 use std::net::SocketAddr;

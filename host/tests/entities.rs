@@ -67,6 +67,7 @@ async fn an_operation_that_goes_wrong_fails_alone_and_its_state_and_its_actions_
         ("trap", "Panic"),
         ("spin", "Deadline"),
         ("eat_memory", "MemoryLimit"),
+        ("read_clock", "Denied"),
         ("result_is_not_json", "InvalidPayload"),
         ("state_is_not_json", "InvalidPayload"),
         ("result_too_large", "PayloadTooLarge"),

@@ -114,7 +114,8 @@ fn an_orchestrator_that_reaches_a_limit_is_parked_with_its_class_the_value_and_w
 #[test]
 fn what_the_history_holds_is_not_judged_again_by_what_it_decided_and_is_by_what_it_uses_now() {
     // Each was within the limits when it was live: (orchestrator, the lower limits of the replay, what comes of it).
-    let cases: &[(&str, fn(&mut SandboxLimits), Option<Limit>)] = &[
+    type Change = fn(&mut SandboxLimits);
+    let cases: &[(&str, Change, Option<Limit>)] = &[
         ("holds 8 MiB", |limits| limits.orchestrator.guest.memory = 4 * MIB, Some(Limit::Memory)),
         ("computes for a while", |limits| limits.orchestrator.fuel = 1_000_000, None),
         ("calls a thousand activities", |limits| limits.orchestrator.commands = 10, None),

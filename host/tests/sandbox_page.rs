@@ -1,5 +1,7 @@
 //! The manifests and policies that the documentation shows are such.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what is wrong")]
+
 use std::sync::Arc;
 
 use durawasm_host::deployment::{Grant, Manifest, Policy, Terms};

@@ -18,10 +18,10 @@ struct Server {
 }
 
 impl Server {
-    async fn start(script: &[u16]) -> Result<Self> {
+    async fn start(script: &'static [u16]) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let (keys, mut script) = (Arc::new(Mutex::new(Vec::new())), script.to_vec().into_iter());
+        let (keys, mut script) = (Arc::new(Mutex::new(Vec::new())), script.iter().copied());
         let kept = Arc::clone(&keys);
         tokio::spawn(async move {
             let mut silent = Vec::new();

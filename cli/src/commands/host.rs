@@ -90,21 +90,28 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
             version = component.version(),
             orchestrators = ?component.orchestrators(),
             activities = ?component.activities(),
+            entities = ?component.entities(),
             "loaded"
         );
     }
     let (orchestrators, activities) = (registry.orchestrator_versions().count(), registry.activity_versions().count());
+    let entities = registry.entities().count();
     let announce = async {
         while !handle.status().connected {
             tokio::time::sleep(GLANCE).await;
         }
-        let document = serde_json::json!({ "ready": { "orchestrators": orchestrators, "activities": activities } });
-        console.data(&document, || {
+        let offered =
+            serde_json::json!({ "orchestrators": orchestrators, "activities": activities, "entities": entities });
+        console.data(&serde_json::json!({ "ready": offered }), || {
             let (orchestrators, activities) = (
                 counted(orchestrators, "orchestrator", "orchestrators"),
                 counted(activities, "activity", "activities"),
             );
-            format!("ready: {orchestrators}, {activities}, connected to {scheduler}")
+            let entities = match entities {
+                0 => String::new(),
+                _ => format!("{}, ", counted(entities, "entity", "entities")),
+            };
+            format!("ready: {orchestrators}, {activities}, {entities}connected to {scheduler}")
         });
         std::future::pending::<std::convert::Infallible>().await
     };

@@ -30,7 +30,7 @@ use crate::{arguments::Command, console::Console};
 pub(crate) async fn run(command: Command, console: &Console) -> Result<(), CodedError> {
     match command {
         Command::Scheduler(arguments) => scheduler::run(arguments, console).await,
-        Command::Host(arguments) => host::run(arguments, console).await,
+        Command::Host(arguments) => host::run(*arguments, console).await,
         Command::Build(arguments) => build::run(arguments, console).await,
         Command::Inspect(arguments) => inspect::run(arguments, console).await,
         Command::Start(arguments) => start::run(arguments, console).await,

@@ -23,7 +23,7 @@ mod wasi;
 pub use activity::{ActivityCode, ActivityRun};
 pub use cache::CodeCache;
 pub use contract::ContractError;
-pub use engine::{EngineOptions, Engines, Memories, STACK};
+pub use engine::{EngineOptions, Engines, MAPPINGS, Memories, STACK};
 pub use entity::{EntityBatch, EntityCode, OperationRun};
 pub use limits::{
     GuestLimits, MAX_HANDLES, MAX_INSTANCES, MAX_MEMORIES, MAX_TABLES, OrchestratorLimits, SandboxLimits,

@@ -157,7 +157,7 @@ fn next(journal: &mut Journal, course: Course, round: usize) -> Vec<HistoryEvent
                     kinds.push(raised("POKE", &format!("\"{round}\"")));
                 }
                 // Something stays open until the next time, unless it is the last.
-                if place > 0 && round % 2 == 0 {
+                if place > 0 && round.is_multiple_of(2) {
                     continue;
                 }
                 kinds.extend([result(action), result(action)]);

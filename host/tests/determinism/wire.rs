@@ -73,16 +73,12 @@ fn kind(id: i32, kind: &EventKind) -> EventType {
 
 fn resolved(action: i32, outcome: &Outcome) -> EventType {
     match outcome {
-        Ok(result) => EventType::TaskCompleted(pb::TaskCompletedEvent {
-            task_scheduled_id: action,
-            result: result.clone(),
-            ..Default::default()
-        }),
-        Err(failures) => EventType::TaskFailed(pb::TaskFailedEvent {
-            task_scheduled_id: action,
-            failure_details: details(failures),
-            ..Default::default()
-        }),
+        Ok(result) => {
+            EventType::TaskCompleted(pb::TaskCompletedEvent { task_scheduled_id: action, result: result.clone() })
+        }
+        Err(failures) => {
+            EventType::TaskFailed(pb::TaskFailedEvent { task_scheduled_id: action, failure_details: details(failures) })
+        }
     }
 }
 

@@ -128,7 +128,11 @@ fn wrong(component: &LoadedComponent, name: &str, expect: Expect) -> Option<Stri
                 let begin = format!("`{function}` is not available to orchestrators: ");
                 error_type == "Denied" && message.starts_with(&begin) && message.contains(". Instead: ")
             }
-            Expect::Fails(ty, text) => error_type == ty && message.contains(text) && *message == again.message,
+            Expect::Fails(ty, text) => {
+                // Why an instance is parked names the instance.
+                let same = *message == again.message || ty.starts_with("parked");
+                error_type == ty && message.contains(text) && same
+            }
             _ => false,
         },
         _ => false,

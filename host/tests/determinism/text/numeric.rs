@@ -139,11 +139,11 @@ const OF_V128: usize = 2_048;
 /// Vectors: of doubles, of singles, and of integers, neighbours side by side.
 fn vectors() -> Vec<[u8; 16]> {
     let mut all = Vec::new();
-    for at in 0..COUNT {
+    for (at, double) in F64S.iter().enumerate() {
         let next = |step: usize| (at * 5 + step * 7 + 3) % COUNT;
         let pair = |low: u64, high: u64| (u128::from(low) | u128::from(high) << 64).to_le_bytes();
         all.push(match at % 3 {
-            0 => pair(F64S[at], F64S[next(1)]),
+            0 => pair(*double, F64S[next(1)]),
             1 => {
                 let single = |step| u64::from(F32S[next(step)]);
                 pair(single(0) | single(1) << 32, single(2) | single(3) << 32)

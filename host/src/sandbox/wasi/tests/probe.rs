@@ -60,8 +60,7 @@ pub(super) struct Probe {
 impl Probe {
     /// All functions of WASI, imported in this version of 0.2.
     pub(super) fn new(version: &str) -> Self {
-        let mut resolve = Resolve::default();
-        resolve.all_features = true;
+        let mut resolve = Resolve { all_features: true, ..Resolve::default() };
         for (name, text) in WIT {
             resolve.push_source(name, &text.replace(NEWEST, version)).unwrap();
         }
