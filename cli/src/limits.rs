@@ -48,6 +48,18 @@ pub(crate) struct LimitArguments {
     /// What one call of an activity may hand over to the host, in MiB.
     #[arg(long, value_name = "MIB")]
     activity_answer: Option<usize>,
+    /// How long one operation of an entity may take.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    entity_deadline: Option<Duration>,
+    /// The memory of one batch of an entity's operations, in MiB.
+    #[arg(long, value_name = "MIB")]
+    entity_memory: Option<usize>,
+    /// Elements of all tables of one batch of an entity's operations.
+    #[arg(long, value_name = "COUNT")]
+    entity_tables: Option<usize>,
+    /// What one operation of an entity may hand over to the host, in MiB.
+    #[arg(long, value_name = "MIB")]
+    entity_answer: Option<usize>,
 }
 
 impl LimitArguments {
@@ -67,6 +79,10 @@ impl LimitArguments {
         set(&mut activity.memory, mib(self.activity_memory));
         set(&mut activity.tables, self.activity_tables);
         set(&mut activity.answer, mib(self.activity_answer));
+        set(&mut entity.deadline, self.entity_deadline);
+        set(&mut entity.memory, mib(self.entity_memory));
+        set(&mut entity.tables, self.entity_tables);
+        set(&mut entity.answer, mib(self.entity_answer));
         for guest in [&mut orchestrator.guest, &mut activity, &mut entity] {
             set(&mut guest.payload, self.payload_limit);
         }

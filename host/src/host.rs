@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::connection::{Channel, ChannelError, Connection, Intake as _, WorkLimits};
 use crate::deployment::Terms;
-use crate::dispatch::{Activities, Dispatcher, Episodes, Orchestrations, Outbox, Queries, Streamed, Warmth};
+use crate::dispatch::{Activities, Dispatcher, Entities, Episodes, Orchestrations, Outbox, Queries, Streamed, Warmth};
 use crate::options::Options;
 use crate::registry::{FolderError, LoadFailure, Registry, RegistryHandle, load_folder};
 use crate::sandbox::{CodeCache, Engines};
@@ -126,13 +126,14 @@ impl Host {
         )
         .map_err(BuildError::Threads)?;
         let activities = Activities::new(registry.clone(), options.max_activities);
+        let entities = Arc::new(Entities::new(registry.clone(), options.max_entities));
         let runtime = tokio::runtime::Handle::current();
         let queries = Queries::start(registry.clone(), options.query_threads, || {
             Box::new(Streamed { channel: channel.clone(), runtime: runtime.clone() })
         })
         .map_err(BuildError::Threads)?;
         let dispatcher =
-            Dispatcher { orchestrations, activities: Arc::new(activities), queries, outbox: outbox.clone() };
+            Dispatcher { orchestrations, activities: Arc::new(activities), entities, queries, outbox: outbox.clone() };
         let connected = Arc::new(AtomicBool::new(false));
         let (draining, drained) = watch::channel(false);
         let connection = Connection {
@@ -140,7 +141,11 @@ impl Host {
             registry: registry.clone(),
             intake: Arc::new(dispatcher),
             answers: outgoing,
-            limits: WorkLimits { orchestrations: options.max_orchestrations, activities: options.max_activities },
+            limits: WorkLimits {
+                orchestrations: options.max_orchestrations,
+                activities: options.max_activities,
+                entities: options.max_entities,
+            },
             draining: drained,
             connected: Arc::clone(&connected),
             parks,

@@ -30,6 +30,8 @@ pub struct Options {
     pub max_orchestrations: u32,
     /// How many activities may run at a time.
     pub max_activities: u32,
+    /// How many entities may run at a time, each with a batch of operations.
+    pub max_entities: u32,
     /// How many threads run orchestrations.
     pub orchestration_threads: usize,
     /// How many threads answer questions to orchestrators.
@@ -57,6 +59,7 @@ impl Options {
             engines: EngineOptions::default(),
             max_orchestrations: 1_024,
             max_activities: 512,
+            max_entities: 256,
             orchestration_threads: cores,
             query_threads: 2,
             warm_sessions: warm_sessions(),

@@ -7,7 +7,9 @@ mod support;
 use std::sync::LazyLock;
 
 use durawasm_host::abi::Outcome;
-use durawasm_host::orchestration::{Completion, Decision, EventKind, RecordedKind, Time};
+use durawasm_host::orchestration::{
+    Completion, Decision, EntityContent, EntityMessage, EventKind, HistoryEvent, RecordedKind, Time,
+};
 use durawasm_host::registry::LoadedComponent;
 use durawasm_host::sandbox::SandboxLimits;
 use durawasm_test_programs::strategy::{EVENTS, programs};
@@ -23,6 +25,7 @@ fn outcome(decision: &Decision) -> Outcome {
     match decision {
         Decision::Activity { name, input, .. } if name == "echo" => Ok(input.clone()),
         Decision::Activity { .. } => Err(vec![failure("Failed")]),
+        Decision::Entity(EntityMessage { content: EntityContent::Call { input, .. }, .. }) => Ok(input.clone()),
         _ => Ok(None),
     }
 }
@@ -55,6 +58,15 @@ fn happened(journal: &Journal) -> (u64, Vec<Happened>) {
                     }
                     (_, Err(failures)) => Happening::Activity(number, Err(failures[0].error_type.clone())),
                 }
+            }
+            EventKind::Answered { request, outcome, .. } => {
+                let asked = |event: &&HistoryEvent| match &event.kind {
+                    EventKind::Recorded(recorded) => recorded.request.as_ref() == Some(request),
+                    _ => false,
+                };
+                let action = journal.past.iter().find(asked).unwrap().id;
+                let output = outcome.clone().unwrap().unwrap();
+                Happening::Activity(u64::try_from(action - 1).unwrap(), Ok(serde_json::from_str(&output).unwrap()))
             }
             EventKind::EventRaised { name, input } => {
                 Happening::Event(name.clone(), serde_json::from_str(input.as_deref().unwrap()).unwrap())
@@ -97,6 +109,7 @@ fn check(program: &Program, choices: &[Vec<Choice>]) {
         let expected = match wait {
             Wait::Echo(_) => "echo",
             Wait::Fail(_) => "fail",
+            Wait::Entity(_) => "@echo@a/echo",
             Wait::Timer(_) | Wait::Event(_) => "",
         };
         assert_eq!(action.decision.name(), expected);

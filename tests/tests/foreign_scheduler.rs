@@ -8,8 +8,18 @@ use durawasm_tests::process::Process;
 
 #[tokio::test]
 async fn the_host_runs_everything_that_the_protocol_offers_for_another_scheduler() -> Result<()> {
-    let folder = components(&["test_durability.wasm", "fan_out.wasm"])?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join("foreign_backend.py");
+    serves("foreign_backend.py", &["test_durability.wasm", "fan_out.wasm"]).await
+}
+
+#[tokio::test]
+async fn entities_and_critical_sections_work_on_another_scheduler_and_with_its_own_sdk() -> Result<()> {
+    serves("foreign_entities.py", &["test_bank.wasm"]).await
+}
+
+/// Runs a script with a scheduler of its own, and our host with these components as its worker.
+async fn serves(script: &str, wanted: &[&str]) -> Result<()> {
+    let folder = components(wanted)?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
     let mut backend = Process::start(&durawasm_tests::python(), &[script], &[("PYTHONUNBUFFERED", "1")])?;
     let line = backend.line("listening on ").await?;
     let address = line.rsplit(' ').next().context("the line has an address")?.to_owned();

@@ -61,7 +61,8 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         let built = Built { file, component };
         console.data(&built, || built.file.display().to_string());
         let (name, version) = (&built.component.name, &built.component.version);
-        let offers = built.component.orchestrators.iter().chain(&built.component.activities);
+        let offers =
+            built.component.orchestrators.iter().chain(&built.component.activities).chain(&built.component.entities);
         let offers: Vec<&str> = offers.map(|offer| offer.name.as_str()).collect();
         console.note(format_args!("{} {version}: {}", styled(STRONG, name), offers.join(", ")));
     }

@@ -58,6 +58,9 @@ struct CapacityArguments {
     /// How many activities may run at a time.
     #[arg(long, value_name = "COUNT")]
     max_activities: Option<u32>,
+    /// How many entities may run at a time.
+    #[arg(long, value_name = "COUNT")]
+    max_entities: Option<u32>,
     /// How many suspended orchestrations are kept warm.
     #[arg(long, value_name = "COUNT")]
     warm_sessions: Option<usize>,
@@ -90,21 +93,28 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
             version = component.version(),
             orchestrators = ?component.orchestrators(),
             activities = ?component.activities(),
+            entities = ?component.entities(),
             "loaded"
         );
     }
     let (orchestrators, activities) = (registry.orchestrator_versions().count(), registry.activity_versions().count());
+    let entities = registry.entities().count();
     let announce = async {
         while !handle.status().connected {
             tokio::time::sleep(GLANCE).await;
         }
-        let document = serde_json::json!({ "ready": { "orchestrators": orchestrators, "activities": activities } });
-        console.data(&document, || {
+        let offered =
+            serde_json::json!({ "orchestrators": orchestrators, "activities": activities, "entities": entities });
+        console.data(&serde_json::json!({ "ready": offered }), || {
             let (orchestrators, activities) = (
                 counted(orchestrators, "orchestrator", "orchestrators"),
                 counted(activities, "activity", "activities"),
             );
-            format!("ready: {orchestrators}, {activities}, connected to {scheduler}")
+            let entities = match entities {
+                0 => String::new(),
+                _ => format!("{}, ", counted(entities, "entity", "entities")),
+            };
+            format!("ready: {orchestrators}, {activities}, {entities}connected to {scheduler}")
         });
         std::future::pending::<std::convert::Infallible>().await
     };
@@ -129,6 +139,7 @@ fn options(arguments: Arguments) -> Result<Options, CodedError> {
     };
     options.max_orchestrations = limits.max_orchestrations.unwrap_or(options.max_orchestrations);
     options.max_activities = limits.max_activities.unwrap_or(options.max_activities);
+    options.max_entities = limits.max_entities.unwrap_or(options.max_entities);
     options.warm_sessions = limits.warm_sessions.unwrap_or(options.warm_sessions);
     options.warm_bytes = limits.warm_memory.map_or(options.warm_bytes, |mebibytes| mebibytes.saturating_mul(1 << 20));
     options.drain_timeout = limits.drain_timeout.unwrap_or(options.drain_timeout);

@@ -50,12 +50,13 @@ pub(crate) struct Inspection {
     bytes: usize,
     pub(crate) orchestrators: Vec<Offer>,
     pub(crate) activities: Vec<Offer>,
+    pub(crate) entities: Vec<Offer>,
     /// Whether the activities depend on their context and input alone. None if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pure_activities: Option<bool>,
 }
 
-/// One orchestrator or activity.
+/// One orchestrator, activity or entity.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Offer {
@@ -151,6 +152,7 @@ fn describe(component: &LoadedComponent) -> Inspection {
         orchestrators: offers(component.orchestrator_definitions()),
         pure_activities: (!activities.is_empty()).then(|| component.is_pure()),
         activities,
+        entities: offers(component.entity_definitions()),
     }
 }
 
@@ -213,9 +215,11 @@ fn text(inspection: &Inspection) -> String {
         Some(true) => format!(" ({}: they depend on their context and input alone)", styled(GOOD, "pure")),
         _ => String::new(),
     };
-    for (title, note, offers) in
-        [("orchestrators", "", &inspection.orchestrators), ("activities", &*purity, &inspection.activities)]
-    {
+    for (title, note, offers) in [
+        ("orchestrators", "", &inspection.orchestrators),
+        ("activities", &*purity, &inspection.activities),
+        ("entities", "", &inspection.entities),
+    ] {
         if !offers.is_empty() {
             text.push_str(&format!("\n  {title}{note}"));
         }

@@ -24,6 +24,7 @@ pub(crate) enum Answer {
     /// With what the episode cost, if guest code was run.
     Orchestration(Box<wire::OrchestratorResponse>, Option<v1::Fuel>),
     Activity(Box<wire::ActivityResponse>),
+    Entity(Box<wire::EntityBatchResult>),
     /// Gives the item back.
     Abandon(Abandoned, String),
     /// Gives an orchestration back that cannot go on. Only where `durawasm.v1` is spoken.
@@ -31,8 +32,8 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// What to say instead of an answer that the scheduler refuses, and after how long: an activity has failed then, an episode is given
-    /// back. None for what is of no consequence.
+    /// What to say instead of an answer that the scheduler refuses, and after how long: an activity has failed then, an episode or a
+    /// batch is given back. None for what is of no consequence.
     pub(super) fn refused(&self, status: &Status) -> Option<(Duration, Self)> {
         match self {
             Self::Activity(response) if response.failure_details.is_none() => {
@@ -49,6 +50,10 @@ impl Answer {
             }
             Self::Orchestration(response, _) => {
                 Some((REFUSED_DELAY, Self::Abandon(Abandoned::Orchestration, response.completion_token.clone())))
+            }
+            // Nothing has happened then: the same operations run again.
+            Self::Entity(result) => {
+                Some((REFUSED_DELAY, Self::Abandon(Abandoned::Entity, result.completion_token.clone())))
             }
             _ => None,
         }

@@ -13,8 +13,7 @@ pub(super) fn open(registry: &Registry, limits: WorkLimits) -> wire::GetWorkItem
     wire::GetWorkItemsRequest {
         max_concurrent_orchestration_work_items: number(limits.orchestrations),
         max_concurrent_activity_work_items: number(limits.activities),
-        // None are taken, as the filters say; zero would mean "not stated".
-        max_concurrent_entity_work_items: 1,
+        max_concurrent_entity_work_items: number(limits.entities),
         capabilities: vec![wire::WorkerCapability::HistoryStreaming.into()],
         work_item_filters: Some(wire::WorkItemFilters {
             orchestrations: registry
@@ -25,7 +24,7 @@ pub(super) fn open(registry: &Registry, limits: WorkLimits) -> wire::GetWorkItem
                 .activity_versions()
                 .map(|(name, list)| wire::ActivityFilter { name: name.to_owned(), versions: versions(list) })
                 .collect(),
-            entities: Vec::new(),
+            entities: registry.entities().map(|name| wire::EntityFilter { name: name.to_owned() }).collect(),
         }),
     }
 }

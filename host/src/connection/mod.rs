@@ -58,6 +58,7 @@ pub(crate) struct Connection<I> {
 pub(crate) struct WorkLimits {
     pub(crate) orchestrations: u32,
     pub(crate) activities: u32,
+    pub(crate) entities: u32,
 }
 
 /// Why a stream ended.

@@ -169,6 +169,9 @@ async fn call(channel: &Channel, part: Answer) -> Result<(), Status> {
         Answer::Activity(response) => {
             client.complete_activity_task(channel.request(*response)).await?;
         }
+        Answer::Entity(result) => {
+            client.complete_entity_task(channel.request(*result)).await?;
+        }
         Answer::Abandon(Abandoned::Orchestration, completion_token) => {
             let request = wire::AbandonOrchestrationTaskRequest { completion_token };
             client.abandon_task_orchestrator_work_item(channel.request(request)).await?;

@@ -1,6 +1,7 @@
 //! From work items to answers: which runner an item goes to, and what becomes of it if nobody can run it.
 
 mod activities;
+mod entities;
 mod episode;
 mod orchestrations;
 mod patience;
@@ -14,9 +15,10 @@ use durawasm_proto::durabletask::work_item::Request;
 use durawasm_proto::v1;
 use tokio::sync::mpsc;
 
-use crate::connection::{Abandoned, Answer, GuestLogs, Intake, Outgoing};
+use crate::connection::{Answer, GuestLogs, Intake, Outgoing};
 
 pub(crate) use activities::Activities;
+pub(crate) use entities::Entities;
 pub(crate) use episode::Episodes;
 pub use episode::Warmth;
 pub(crate) use orchestrations::Orchestrations;
@@ -26,6 +28,7 @@ pub(crate) use queries::{Queries, Streamed};
 pub(crate) struct Dispatcher {
     pub(crate) orchestrations: Orchestrations,
     pub(crate) activities: Arc<Activities>,
+    pub(crate) entities: Arc<Entities>,
     pub(crate) queries: Queries,
     pub(crate) outbox: Outbox,
 }
@@ -38,11 +41,8 @@ impl Intake for Dispatcher {
                 self.orchestrations.take(orchestrations::Item::new(request, token, self.outbox.begin()));
             }
             Some(Request::ActivityRequest(request)) => self.activities.take(request, token, self.outbox.begin()),
-            Some(Request::EntityRequest(_) | Request::EntityRequestV2(_)) => {
-                // Filters say that this host takes no entities: only a scheduler that does not heed them sends one.
-                tracing::warn!("the scheduler sent an entity, which this host does not run; it goes back");
-                self.outbox.begin().answer(Answer::Abandon(Abandoned::Entity, token), None);
-            }
+            Some(Request::EntityRequest(request)) => self.entities.take(request.into(), token, self.outbox.begin()),
+            Some(Request::EntityRequestV2(request)) => self.entities.take(request.into(), token, self.outbox.begin()),
             Some(Request::HealthPing(_)) | None => {}
         }
     }

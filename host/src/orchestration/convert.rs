@@ -13,6 +13,8 @@ use super::failure;
 use super::history::{EventKind, ExecutionStarted, HistoryEvent, ParentInstance, Recorded, RecordedKind, Time};
 use crate::abi::{Failure, Failures, NextVersion, Outcome, Tag};
 
+pub(crate) use entities::operation_result;
+
 /// An event as it came over the wire.
 pub fn history_event(event: wire::HistoryEvent) -> HistoryEvent {
     HistoryEvent {
@@ -90,11 +92,11 @@ pub(crate) fn tags(tags: HashMap<String, String>) -> Vec<Tag> {
     tags
 }
 
-fn time(timestamp: prost_types::Timestamp) -> Time {
+pub(crate) fn time(timestamp: prost_types::Timestamp) -> Time {
     Time { seconds: timestamp.seconds, nanos: timestamp.nanos.clamp(0, 999_999_999).cast_unsigned() }
 }
 
-fn timestamp(time: Time) -> prost_types::Timestamp {
+pub(crate) fn timestamp(time: Time) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: time.seconds, nanos: time.nanos.cast_signed() }
 }
 

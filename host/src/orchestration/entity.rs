@@ -104,6 +104,12 @@ pub(crate) fn protocol_id(id: &EntityId) -> Result<String, String> {
     Ok(text)
 }
 
+/// The parts of `@name@key`.
+pub(crate) fn parse_id(text: &str) -> Option<EntityId> {
+    let (name, key) = text.strip_prefix('@')?.split_once('@')?;
+    (!name.is_empty()).then(|| EntityId { name: name.to_owned(), key: key.to_owned() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +121,11 @@ mod tests {
     #[test]
     fn names_are_written_in_lower_case_and_keys_as_they_are() {
         assert_eq!(protocol_id(&id("Counter", "A@b")).unwrap(), "@counter@A@b");
+        assert_eq!(parse_id("@counter@A@b").unwrap(), id("counter", "A@b"));
+        assert_eq!(parse_id("@counter@").unwrap(), id("counter", ""));
+        for text in ["", "counter@a", "@counter", "@@a"] {
+            assert!(parse_id(text).is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(crate) mod warmth;
 pub use action::{Action, Completion, Decision, Fuel, Status, Turn};
 pub use convert::{Answered, history_event, response};
 pub use entity::{EntityContent, EntityMessage};
+pub(crate) use entity::{parse_id, protocol_id};
 pub use guest::{Guest, GuestFault, LogLevel, LogLine, Question};
 pub use history::{EventKind, ExecutionStarted, HistoryEvent, ParentInstance, Recorded, RecordedKind, Time};
 pub use limit::Limit;

@@ -52,8 +52,6 @@ pub enum ParkReason {
     NoVersion,
     /// The history is not one that this host can run.
     History,
-    /// The orchestrator asked for what this host cannot do yet.
-    Unsupported,
 }
 
 impl ParkReason {
@@ -66,7 +64,6 @@ impl ParkReason {
             Self::Limit(limit) => limit.word(),
             Self::NoVersion => "no-version",
             Self::History => "history",
-            Self::Unsupported => "unsupported",
         }
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::abi::component::Definition;
 use crate::deployment::{Deployment, Grant, Manifest, Refusal, Unavailable};
 use crate::orchestration::Program;
-use crate::sandbox::{self, ActivityCode, CodeCache, ContractError, Engines, OrchestratorCode, SandboxLimits};
+use crate::sandbox::{
+    self, ActivityCode, CodeCache, ContractError, Engines, EntityCode, OrchestratorCode, SandboxLimits,
+};
 
 /// One component, compiled and linked, ready to run what it offers.
 pub struct LoadedComponent {
@@ -15,10 +17,12 @@ pub struct LoadedComponent {
     size: usize,
     orchestrators: Vec<String>,
     activities: Vec<String>,
+    entities: Vec<String>,
     definitions: Definitions,
     grant: Arc<Grant>,
     orchestrator: Option<Arc<OrchestratorCode>>,
     activity: Option<Arc<ActivityCode>>,
+    entity: Option<Arc<EntityCode>>,
 }
 
 /// What a component says of what it offers.
@@ -26,6 +30,7 @@ pub struct LoadedComponent {
 struct Definitions {
     orchestrators: Vec<Definition>,
     activities: Vec<Definition>,
+    entities: Vec<Definition>,
 }
 
 impl fmt::Debug for LoadedComponent {
@@ -69,10 +74,11 @@ impl LoadedComponent {
         let grant = Arc::new(Grant::new(&info.name, &deployment.manifest, &deployment.terms)?);
         let capabilities = sandbox::Capabilities::prepare(&grant, deployment.examined)?;
         let label = format!("{} {}", info.name, info.version);
-        let (orchestrator, activity) = linked.code(label, &grant, capabilities)?;
+        let code = linked.code(label, &grant, capabilities)?;
         let names = |definitions: &[Definition]| definitions.iter().map(|definition| definition.name.clone()).collect();
         let (orchestrators, activities): (Vec<String>, Vec<String>) =
             (names(&info.orchestrators), names(&info.activities));
+        let entities = info.entities.iter().map(|entity| entity.name.to_lowercase()).collect();
         Ok(Self {
             program: Arc::new(Program {
                 component: info.name,
@@ -83,10 +89,16 @@ impl LoadedComponent {
             size: bytes.len(),
             orchestrators,
             activities,
-            definitions: Definitions { orchestrators: info.orchestrators, activities: info.activities },
+            entities,
+            definitions: Definitions {
+                orchestrators: info.orchestrators,
+                activities: info.activities,
+                entities: info.entities,
+            },
             grant,
-            orchestrator: orchestrator.map(Arc::new),
-            activity: activity.map(Arc::new),
+            orchestrator: code.orchestrator.map(Arc::new),
+            activity: code.activity.map(Arc::new),
+            entity: code.entity.map(Arc::new),
         })
     }
 
@@ -120,6 +132,11 @@ impl LoadedComponent {
         &self.activities
     }
 
+    /// The names of its entities, in lower case.
+    pub fn entities(&self) -> &[String] {
+        &self.entities
+    }
+
     /// Its orchestrators as it describes them.
     pub fn orchestrator_definitions(&self) -> &[Definition] {
         &self.definitions.orchestrators
@@ -128,6 +145,11 @@ impl LoadedComponent {
     /// Its activities as it describes them.
     pub fn activity_definitions(&self) -> &[Definition] {
         &self.definitions.activities
+    }
+
+    /// Its entities as it describes them.
+    pub fn entity_definitions(&self) -> &[Definition] {
+        &self.definitions.entities
     }
 
     /// What it was granted.
@@ -158,6 +180,11 @@ impl LoadedComponent {
     /// The code of its activities, if it has any.
     pub fn activity_code(&self) -> Option<&Arc<ActivityCode>> {
         self.activity.as_ref()
+    }
+
+    /// The code of its entities, if it has any.
+    pub fn entity_code(&self) -> Option<&Arc<EntityCode>> {
+        self.entity.as_ref()
     }
 }
 

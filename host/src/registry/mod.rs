@@ -40,7 +40,7 @@ pub enum RegistryError {
          Rename one of the two, or give one of the components another version"
     )]
     Ambiguous {
-        /// `orchestrator` or `activity`.
+        /// `orchestrator`, `activity` or `entity`.
         what: &'static str,
         /// What both offer.
         name: String,
@@ -61,6 +61,7 @@ pub struct Registry {
     components: Vec<Arc<LoadedComponent>>,
     orchestrators: HashMap<String, Versions>,
     activities: HashMap<String, Versions>,
+    entities: HashMap<String, Versions>,
 }
 
 impl Registry {
@@ -82,6 +83,7 @@ impl Registry {
         let offers = [
             ("orchestrator", component.orchestrators(), &mut self.orchestrators),
             ("activity", component.activities(), &mut self.activities),
+            ("entity", component.entities(), &mut self.entities),
         ];
         for (what, names, map) in &offers {
             for name in *names {
@@ -118,6 +120,16 @@ impl Registry {
     /// The component that runs this activity: of exactly this version, or the newest one if there is none.
     pub fn activity(&self, name: &str, version: Option<&str>) -> Option<&Arc<LoadedComponent>> {
         route(&self.activities, name, version)
+    }
+
+    /// The component that runs this entity (its name in lower case): the newest version.
+    pub fn entity(&self, name: &str) -> Option<&Arc<LoadedComponent>> {
+        route(&self.entities, name, None)
+    }
+
+    /// The names of the entities, in lower case.
+    pub fn entities(&self) -> impl Iterator<Item = &str> {
+        self.entities.keys().map(String::as_str)
     }
 
     /// The orchestrators by name, with their versions, oldest first.

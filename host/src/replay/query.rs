@@ -9,7 +9,7 @@ use crate::registry::LoadedComponent;
 ///
 /// What is no answer is a failure with one of these types: `UnknownQuery` (the orchestrator does not answer that name), `NoQueries` (the
 /// component answers no questions), `NotStarted`, `NoVersion`, `Divergence`, `Deadline`, `MemoryLimit`, `StackLimit`, `Payload`,
-/// `PayloadTooLarge`, `ContractBreach`, `History`, `Unsupported`; or whatever the guest itself answers.
+/// `PayloadTooLarge`, `ContractBreach`, `History`; or whatever the guest itself answers.
 pub fn query(component: &LoadedComponent, recording: Recording, question: &Question, limits: &ReplayLimits) -> Outcome {
     if recording.events.is_empty() {
         return Err(failure(
@@ -64,7 +64,6 @@ fn parked(disagreement: &Disagreement) -> Failure {
         ParkReason::Limit(limit) => limit.failure_type(),
         ParkReason::NoVersion => "NoVersion",
         ParkReason::History => "History",
-        ParkReason::Unsupported => "Unsupported",
     };
     one(error_type, format!("{}. What to do: {}", park.message, park.advice))
 }

@@ -1,5 +1,7 @@
 //! The activity's sandbox: a fresh instance for each call, asynchronous, with what the deployment was granted and nothing else.
 
+use std::sync::Arc;
+
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
 use wasmtime::{Engine, Store, UpdateDeadline};
@@ -57,7 +59,7 @@ impl Logging for ActivityState {
 pub struct ActivityCode {
     instance: InstancePre<ActivityState>,
     exports: GuestIndices,
-    capabilities: Capabilities,
+    capabilities: Arc<Capabilities>,
     /// Name and version of the component, for people.
     label: String,
     limits: GuestLimits,
@@ -78,26 +80,11 @@ impl ActivityCode {
         engine: &Engine,
         component: &Component,
         component_label: String,
-        capabilities: Capabilities,
+        capabilities: Arc<Capabilities>,
         limits: GuestLimits,
         clock: Clock,
     ) -> Result<Self, ContractError> {
-        let mut linker = Linker::<ActivityState>::new(engine);
-        capabilities.link(&mut linker)?;
-        logs::link(&mut linker)?;
-        let mut denied = DeniedResources::default();
-        for (import, item) in component.component_type().imports(engine) {
-            let interface = contract::supported_import(import)?;
-            match item.ty {
-                ComponentItem::ComponentInstance(ty) if capabilities.provide(interface) => denied.pass(engine, &ty),
-                ComponentItem::ComponentInstance(ty) => {
-                    denied.deny(&mut linker.instance(import)?, engine, Role::Activity, interface, &ty, |_| false)?;
-                }
-                ComponentItem::Type(_) => {}
-                _ => return Err(ContractError::UnsupportedImport { import: import.to_owned() }),
-            }
-        }
-        let instance = linker.instantiate_pre(component)?;
+        let instance = link(engine, component, Role::Activity, &capabilities)?;
         let exports = GuestIndices::new(&instance)?;
         Ok(Self { instance, exports, capabilities, label: component_label, limits, clock })
     }
@@ -106,24 +93,8 @@ impl ActivityCode {
     /// policy makes at this call: what must be the same for all of them is derived from it.
     pub async fn run(&self, context: &Context, first_attempt: &str, input: Option<String>) -> ActivityRun {
         let output = Output::default();
-        let state = ActivityState {
-            wasi: self.capabilities.context(&context.call_id, &output),
-            http: WasiHttpCtx::new(),
-            requests: self.capabilities.requests(first_attempt, &output),
-            table: ResourceTable::new(),
-            logs: LogBuffer::new(self.limits.log_lines, self.limits.log_bytes),
-            meter: Meter::new(&self.limits),
-        };
-        let mut store = Store::new(self.instance.engine(), state);
-        store.set_hostcall_fuel(self.limits.answer);
-        store.set_max_component_handles(MAX_HANDLES);
-        if self.clock.enforces() {
-            store.limiter(|state| &mut state.meter);
-            // Yields at each tick, so that a computing guest does not hold its thread.
-            store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
-            store.set_epoch_deadline(1);
-        }
-
+        let call = (context.call_id.as_str(), first_attempt);
+        let mut store = store(self.instance.engine(), &self.capabilities, &self.limits, &self.clock, call, &output);
         let deadline = self.limits.deadline;
         let result = tokio::time::timeout(deadline, self.call(&mut store, context, input)).await;
         let state = store.data_mut();
@@ -196,6 +167,79 @@ impl ActivityCode {
         let instance = self.instance.instantiate_async(&mut *store).await?;
         let guest = self.exports.load(&mut *store, &instance)?;
         guest.call_run(store, context, input.as_ref()).await
+    }
+}
+
+/// Links a component for the sandbox of activities and entities.
+pub(super) fn link(
+    engine: &Engine,
+    component: &Component,
+    role: Role,
+    capabilities: &Capabilities,
+) -> Result<InstancePre<ActivityState>, ContractError> {
+    let mut linker = Linker::<ActivityState>::new(engine);
+    capabilities.link(&mut linker)?;
+    logs::link(&mut linker)?;
+    let mut denied = DeniedResources::default();
+    for (import, item) in component.component_type().imports(engine) {
+        let interface = contract::supported_import(import)?;
+        match item.ty {
+            ComponentItem::ComponentInstance(ty) if capabilities.provide(interface) => denied.pass(engine, &ty),
+            ComponentItem::ComponentInstance(ty) => {
+                denied.deny(&mut linker.instance(import)?, engine, role, interface, &ty, |_| false)?;
+            }
+            ComponentItem::Type(_) => {}
+            _ => return Err(ContractError::UnsupportedImport { import: import.to_owned() }),
+        }
+    }
+    Ok(linker.instantiate_pre(component)?)
+}
+
+/// A store for one call of an activity, or for a batch of an entity's operations. `call_id` names it for ever, `scope` is the same for
+/// each attempt at it.
+pub(super) fn store(
+    engine: &Engine,
+    capabilities: &Capabilities,
+    limits: &GuestLimits,
+    clock: &Clock,
+    (call_id, scope): (&str, &str),
+    output: &Output,
+) -> Store<ActivityState> {
+    let state = ActivityState {
+        wasi: capabilities.context(call_id, output),
+        http: WasiHttpCtx::new(),
+        requests: capabilities.requests(scope, output),
+        table: ResourceTable::new(),
+        logs: LogBuffer::new(limits.log_lines, limits.log_bytes),
+        meter: Meter::new(limits),
+    };
+    let mut store = Store::new(engine, state);
+    store.set_hostcall_fuel(limits.answer);
+    store.set_max_component_handles(MAX_HANDLES);
+    if clock.enforces() {
+        store.limiter(|state| &mut state.meter);
+        // Yields at each tick, so that a computing guest does not hold its thread.
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        store.set_epoch_deadline(1);
+    }
+    store
+}
+
+impl ActivityState {
+    /// From here on requests belong to another call.
+    pub(super) fn begin(&mut self, requests: Requests) {
+        self.requests = requests;
+    }
+
+    /// What the guest has written, to explain a fault with.
+    pub(super) fn logs_so_far(&mut self, output: &Output) -> &mut LogBuffer {
+        output.gather(&mut self.logs);
+        &mut self.logs
+    }
+
+    /// What the guest has written since this was called last.
+    pub(super) fn take_logs(&mut self, output: &Output) -> Vec<LogLine> {
+        self.logs_so_far(output).take()
     }
 }
 

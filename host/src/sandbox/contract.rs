@@ -93,6 +93,8 @@ pub(crate) struct Exports {
     pub(crate) orchestrator: bool,
     pub(crate) activity: bool,
     pub(crate) queries: bool,
+    pub(crate) entity: bool,
+    pub(crate) migration: bool,
 }
 
 /// Checks the exports.
@@ -114,7 +116,13 @@ pub(crate) fn exports(engine: &Engine, component: &Component) -> Result<Exports,
             fix: "use the durawasm SDK (`#[orchestrator]`, `#[activity]`) and build with `durawasm build`".to_owned(),
         });
     }
-    Ok(Exports { orchestrator: has("orchestrator"), activity: has("activity"), queries: has("queries") })
+    Ok(Exports {
+        orchestrator: has("orchestrator"),
+        activity: has("activity"),
+        queries: has("queries"),
+        entity: has("entity"),
+        migration: has("migration"),
+    })
 }
 
 /// Asks a component what it offers, and checks that it exports what it says.
@@ -152,6 +160,7 @@ fn check(info: &component::Info, exports: Exports) -> Result<(), ContractError> 
     let required = [
         (exports.orchestrator, "orchestrator", "orchestrators", &info.orchestrators),
         (exports.activity, "activity", "activities", &info.activities),
+        (exports.entity, "entity", "entities", &info.entities),
     ];
     for (exported, what, plural, definitions) in required {
         if let Some(first) = definitions.first()
@@ -160,10 +169,12 @@ fn check(info: &component::Info, exports: Exports) -> Result<(), ContractError> 
             return Err(ContractError::MissingExport {
                 interface: interface(what),
                 why: format!("it needs because it offers the {what} `{}`", first.name),
-                fix: "build it for the world `durawasm:workflow/workflow`, as the SDK does by itself".to_owned(),
+                fix: "build it for the world `durawasm:workflow/durable`, as the SDK does by itself".to_owned(),
             });
         }
-        let mut names: Vec<&str> = definitions.iter().map(|definition| definition.name.as_str()).collect();
+        // Those of entities are compared in lower case.
+        let compared = |name: &str| if what == "entity" { name.to_lowercase() } else { name.to_owned() };
+        let mut names: Vec<String> = definitions.iter().map(|definition| compared(&definition.name)).collect();
         names.sort_unstable();
         if names.first().is_some_and(|name| name.is_empty()) {
             return Err(ContractError::Description(format!("it offers {plural} without a name")));
@@ -172,8 +183,16 @@ fn check(info: &component::Info, exports: Exports) -> Result<(), ContractError> 
             return Err(ContractError::Description(format!("it offers the {what} `{}` twice", twice[0])));
         }
     }
-    if info.orchestrators.is_empty() && info.activities.is_empty() {
-        return Err(ContractError::Description("it offers neither orchestrators nor activities".to_owned()));
+    if let Some(entity) = info.entities.iter().find(|entity| entity.name.contains('@')) {
+        return Err(ContractError::Description(format!(
+            "the name of the entity `{}` contains `@`, which separates a name from its key",
+            entity.name
+        )));
+    }
+    if info.orchestrators.is_empty() && info.activities.is_empty() && info.entities.is_empty() {
+        return Err(ContractError::Description(
+            "it offers neither orchestrators nor activities nor entities".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use wasmtime::component::{LinkerInstance, ResourceType};
 pub(super) enum Role {
     Orchestrator,
     Activity,
+    Entity,
 }
 
 /// The trap of a denied call.
@@ -28,6 +29,7 @@ impl Denied {
         let (who, Reason { why, instead }) = match role {
             Role::Orchestrator => ("orchestrators", orchestrator(interface, function)),
             Role::Activity => ("activities", activity(interface)),
+            Role::Entity => ("entities", activity(interface)),
         };
         Self { function: format!("{interface}#{function}"), who, why, instead }
     }

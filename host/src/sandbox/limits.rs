@@ -15,7 +15,7 @@ pub struct SandboxLimits {
     pub orchestrator: OrchestratorLimits,
     /// Of one call of an activity.
     pub activity: GuestLimits,
-    /// Of one batch of an entity's operations.
+    /// Of one operation of an entity; memory and tables of the batch, which shares an instance.
     pub entity: GuestLimits,
 }
 

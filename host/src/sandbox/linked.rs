@@ -1,12 +1,14 @@
 //! From a component's bytes to code that can be run.
 
+use std::sync::Arc;
+
 use wasmtime::component::{Component, InstancePre};
 
 use super::capability::{self, Capabilities};
 use super::contract::{self, ContractError, Exports};
 use super::engine::Clock;
 use super::orchestrator::{self, OrchestratorCode, OrchestratorState};
-use super::{ActivityCode, CodeCache, Engines, SandboxLimits, size};
+use super::{ActivityCode, CodeCache, Engines, EntityCode, SandboxLimits, size};
 use crate::abi::component::Info;
 use crate::deployment::Grant;
 
@@ -14,7 +16,8 @@ use crate::deployment::Grant;
 pub(crate) struct LinkedComponent {
     exports: Exports,
     orchestrator: InstancePre<OrchestratorState>,
-    activity: Option<(wasmtime::Engine, Component)>,
+    /// For activities and entities.
+    effects: Option<(wasmtime::Engine, Component)>,
     clock: Clock,
 }
 
@@ -26,13 +29,13 @@ impl LinkedComponent {
         let component = cache.component(engine, digest, bytes)?;
         let exports = contract::exports(engine, &component)?;
         let orchestrator = orchestrator::link(engine, &component)?;
-        let activity = if exports.activity {
+        let effects = if exports.activity || exports.entity {
             let engine = engines.effects();
             Some((engine.clone(), cache.component(engine, digest, bytes)?))
         } else {
             None
         };
-        Ok(Self { exports, orchestrator, activity, clock: engines.clock() })
+        Ok(Self { exports, orchestrator, effects, clock: engines.clock() })
     }
 
     /// What the component says it offers, checked against what it exports.
@@ -40,32 +43,39 @@ impl LinkedComponent {
         contract::describe(&self.orchestrator, self.exports, &limits.orchestrator, &self.clock)
     }
 
-    /// The code of its orchestrators and of its activities.
-    pub(crate) fn code(
-        self,
-        component_label: String,
-        grant: &Grant,
-        capabilities: Capabilities,
-    ) -> Result<(Option<OrchestratorCode>, Option<ActivityCode>), ContractError> {
+    /// The code of what it offers.
+    pub(crate) fn code(self, label: String, grant: &Grant, capabilities: Capabilities) -> Result<Code, ContractError> {
         let limits = grant.limits;
-        let orchestrator = if self.exports.orchestrator {
-            Some(OrchestratorCode::new(
+        let mut code = Code::default();
+        if self.exports.orchestrator {
+            code.orchestrator = Some(OrchestratorCode::new(
                 self.orchestrator,
                 self.exports.queries,
                 capability::plain(grant).into(),
                 limits.orchestrator,
                 self.clock.clone(),
-            )?)
-        } else {
-            None
-        };
-        let activity = match self.activity {
-            Some((engine, component)) => {
-                let limits = limits.activity;
-                Some(ActivityCode::new(&engine, &component, component_label, capabilities, limits, self.clock)?)
-            }
-            None => None,
-        };
-        Ok((orchestrator, activity))
+            )?);
+        }
+        let Some((engine, component)) = self.effects else { return Ok(code) };
+        let capabilities = Arc::new(capabilities);
+        if self.exports.activity {
+            let (label, clock) = (label.clone(), self.clock.clone());
+            let capabilities = Arc::clone(&capabilities);
+            code.activity = Some(ActivityCode::new(&engine, &component, label, capabilities, limits.activity, clock)?);
+        }
+        if self.exports.entity {
+            let (migrates, limits) = (self.exports.migration, limits.entity);
+            code.entity =
+                Some(EntityCode::new(&engine, &component, label, migrates, capabilities, limits, self.clock)?);
+        }
+        Ok(code)
     }
+}
+
+/// The code of what a component offers, a part for each role.
+#[derive(Default)]
+pub(crate) struct Code {
+    pub(crate) orchestrator: Option<OrchestratorCode>,
+    pub(crate) activity: Option<ActivityCode>,
+    pub(crate) entity: Option<EntityCode>,
 }

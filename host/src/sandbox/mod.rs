@@ -1,7 +1,7 @@
 //! Where guests run: engines, limits, and what a guest can reach.
 //!
 //! One component is compiled for up to two sandboxes. As an orchestrator all that it can reach is deterministic or
-//! denied; as an activity it has what its deployment was granted. The modules here know
+//! denied; as an activity or entity it has what its deployment was granted. The modules here know
 //! components and nothing of histories, schedulers or the network.
 
 mod activity;
@@ -10,6 +10,7 @@ mod capability;
 mod contract;
 mod denial;
 mod engine;
+mod entity;
 mod fault;
 mod limits;
 mod linked;
@@ -23,6 +24,7 @@ pub use activity::{ActivityCode, ActivityRun};
 pub use cache::CodeCache;
 pub use contract::ContractError;
 pub use engine::{EngineOptions, Engines, MAPPINGS, Memories, STACK};
+pub use entity::{EntityBatch, EntityCode, OperationRun};
 pub use limits::{
     GuestLimits, MAX_HANDLES, MAX_INSTANCES, MAX_MEMORIES, MAX_TABLES, OrchestratorLimits, SandboxLimits,
 };

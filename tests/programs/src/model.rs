@@ -26,7 +26,7 @@ pub struct Happened {
 /// What can happen to a program from outside.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Happening {
-    /// The outcome of an activity: its result, or its failure's type. Actions (activities and timers, but not waits for
+    /// The outcome of an activity, or of an entity's operation: its result, or its failure's type. Actions (activities and timers, but not waits for
     /// events) are counted from 0 in the order of their issue.
     Activity(u64, Result<Value, String>),
     /// A timer fired. Counted like activities.

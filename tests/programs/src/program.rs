@@ -50,6 +50,8 @@ pub enum Wait {
     Echo(i64),
     /// The activity `fail`, which fails with the error type `Failed`.
     Fail(i64),
+    /// The operation `echo` of the entity `@echo@a`, which returns its input.
+    Entity(i64),
     /// A timer of so many milliseconds.
     Timer(u64),
     /// An external event of this name.

@@ -42,6 +42,7 @@ fn wait() -> impl Strategy<Value = Wait> {
     prop_oneof![
         4 => any::<i64>().prop_map(Wait::Echo),
         1 => any::<i64>().prop_map(Wait::Fail),
+        2 => any::<i64>().prop_map(Wait::Entity),
         2 => (0..10_000_u64).prop_map(Wait::Timer),
         3 => prop::sample::select(&EVENTS[..]).prop_map(|name| Wait::Event(name.to_owned())),
     ]

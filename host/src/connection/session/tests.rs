@@ -130,7 +130,7 @@ impl World {
             registry: RegistryHandle::new(Registry::default()),
             intake: Arc::clone(&work),
             answers: received,
-            limits: WorkLimits { orchestrations: 1, activities: 1 },
+            limits: WorkLimits { orchestrations: 1, activities: 1, entities: 1 },
             draining: drained,
             connected: Arc::new(AtomicBool::new(false)),
             parks: Arc::new(AtomicBool::new(false)),

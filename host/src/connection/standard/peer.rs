@@ -189,7 +189,7 @@ impl World {
             registry: RegistryHandle::new(Registry::default()),
             intake: Arc::clone(&work),
             answers: received,
-            limits: WorkLimits { orchestrations: 3, activities: 5 },
+            limits: WorkLimits { orchestrations: 3, activities: 5, entities: 7 },
             draining: drained,
             connected: Arc::new(AtomicBool::new(false)),
             parks: Arc::clone(&parks),

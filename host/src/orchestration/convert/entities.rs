@@ -5,7 +5,7 @@ use wire::send_entity_message_action::EntityMessageType;
 
 use super::super::entity::{EntityContent, EntityMessage, lock_name, operation_name};
 use super::super::history::{EventKind, Recorded, RecordedKind};
-use super::{failures, timestamp};
+use super::{failure_details, failures, timestamp};
 use crate::abi::Outcome;
 
 pub(super) fn called(event: wire::EntityOperationCalledEvent) -> EventKind {
@@ -86,4 +86,26 @@ pub(super) fn action(message: EntityMessage, instance_id: &str) -> wire::SendEnt
         }),
     };
     wire::SendEntityMessageAction { entity_message_type: Some(message) }
+}
+
+/// How an operation ended.
+pub(crate) fn operation_result(
+    outcome: Outcome,
+    started: prost_types::Timestamp,
+    ended: prost_types::Timestamp,
+) -> wire::OperationResult {
+    use wire::operation_result::ResultType;
+    let result = match outcome {
+        Ok(result) => ResultType::Success(wire::OperationResultSuccess {
+            result,
+            start_time_utc: Some(started),
+            end_time_utc: Some(ended),
+        }),
+        Err(failures) => ResultType::Failure(wire::OperationResultFailure {
+            failure_details: failure_details(failures),
+            start_time_utc: Some(started),
+            end_time_utc: Some(ended),
+        }),
+    };
+    wire::OperationResult { result_type: Some(result) }
 }

@@ -115,6 +115,10 @@ impl Interpreter {
                 let call = self.ctx.call(fail, *value);
                 Box::pin(async { observe(call.await.map(Value::from)) })
             }
+            Wait::Entity(value) => {
+                let call = self.ctx.call_entity::<i64>(EntityId::new("Echo", "a"), "echo", value);
+                Box::pin(async { observe(call.await.map(Value::from)) })
+            }
             Wait::Timer(millis) => {
                 let timer = self.ctx.sleep(Duration::from_millis(*millis));
                 Box::pin(async {

@@ -158,6 +158,10 @@ impl Host {
                         let input = call.input.as_deref().and_then(|input| serde_json::from_str(input).ok());
                         Happening::Activity(before, Ok(input.expect("echo has an input")))
                     }
+                    Request::CallEntity(call) => {
+                        let input = call.input.as_deref().and_then(|input| serde_json::from_str(input).ok());
+                        Happening::Activity(before, Ok(input.expect("echo has an input")))
+                    }
                     other => panic!("a program does not issue {other:?}"),
                 }
             }
@@ -182,6 +186,10 @@ fn wait_of(request: &Request, now: u64) -> Wait {
         Request::Activity(call) => {
             let value = call.input.as_deref().and_then(|input| input.parse().ok()).expect("a number");
             if call.name == "fail" { Wait::Fail(value) } else { Wait::Echo(value) }
+        }
+        Request::CallEntity(call) => {
+            assert_eq!((call.entity.name.as_str(), call.entity.key.as_str()), ("echo", "a"));
+            Wait::Entity(call.input.as_deref().and_then(|input| input.parse().ok()).expect("a number"))
         }
         Request::Timer(time) => {
             let micros = time.seconds * 1_000_000 + u64::from(time.nanos / 1_000);

@@ -1,0 +1,351 @@
+//! The entity's sandbox: one instance for a batch of operations, asynchronous, with what entities are granted and nothing else.
+//!
+//! The guest is handed one operation at a time, and the state between operations is kept here. So what an operation that failed, trapped
+//! or reached a limit has done to its memory, its state and its actions is dropped with it, and the batch goes on: after a trap in
+//! a new instance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+use wasmtime::component::{Component, InstancePre};
+use wasmtime::{Engine, Store};
+
+use super::activity::{self, ActivityState};
+use super::capability::{Capabilities, Output};
+use super::contract::ContractError;
+use super::denial::Role;
+use super::engine::Clock;
+use super::fault;
+use super::limits::GuestLimits;
+use crate::abi::{EntityId, Failure, Failures, Outcome, entity, migration};
+use crate::orchestration::{GuestFault, Limit, LogLine};
+
+/// The entities of a component, ready to run operations.
+pub struct EntityCode {
+    instance: InstancePre<ActivityState>,
+    exports: entity::GuestIndices,
+    /// Where the component can make a state of what an older version left.
+    migration: Option<migration::GuestIndices>,
+    capabilities: Arc<Capabilities>,
+    /// Name and version of the component, for people.
+    label: String,
+    limits: GuestLimits,
+    clock: Clock,
+}
+
+/// One entity and the operations that run on it, one after the other.
+pub struct EntityBatch<'a> {
+    code: &'a EntityCode,
+    id: EntityId,
+    state: Option<String>,
+    /// None before the first operation, and after one that has spoilt the instance.
+    running: Option<Running>,
+    migrated: Migrated,
+    logs: Vec<LogLine>,
+}
+
+/// Whether the state is one that this version can read.
+enum Migrated {
+    NotYet,
+    Done,
+    /// It could not be made one: that is how each operation ends.
+    Failed(Failures),
+}
+
+struct Running {
+    store: Store<ActivityState>,
+    /// What the guest writes where it cannot reach its store's state.
+    output: Output,
+    entity: entity::Guest,
+    migration: Option<migration::Guest>,
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub struct OperationRun {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// What it does outside the entity; nothing if it failed.
+    pub actions: Vec<entity::Action>,
+}
+
+impl EntityCode {
+    pub(super) fn new(
+        engine: &Engine,
+        component: &Component,
+        label: String,
+        migrates: bool,
+        capabilities: Arc<Capabilities>,
+        limits: GuestLimits,
+        clock: Clock,
+    ) -> Result<Self, ContractError> {
+        let instance = activity::link(engine, component, Role::Entity, &capabilities)?;
+        let exports = entity::GuestIndices::new(&instance)?;
+        let migration = if migrates { Some(migration::GuestIndices::new(&instance)?) } else { None };
+        Ok(Self { instance, exports, migration, capabilities, label, limits, clock })
+    }
+
+    /// What its operations may use up.
+    pub fn limits(&self) -> &GuestLimits {
+        &self.limits
+    }
+
+    /// Begins a batch on an entity with this state.
+    pub fn batch(&self, id: EntityId, state: Option<String>) -> EntityBatch<'_> {
+        // Some SDKs write an empty text for no state.
+        let state = state.filter(|state| !state.is_empty());
+        EntityBatch { code: self, id, state, running: None, migrated: Migrated::NotYet, logs: Vec::new() }
+    }
+
+    async fn start(&self, mut store: Store<ActivityState>) -> (Store<ActivityState>, wasmtime::Result<Exports>) {
+        let guest = async {
+            let instance = self.instance.instantiate_async(&mut store).await?;
+            let entity = self.exports.load(&mut store, &instance)?;
+            let migration = self.migration.as_ref().map(|it| it.load(&mut store, &instance)).transpose()?;
+            Ok((entity, migration))
+        };
+        let guest = guest.await;
+        (store, guest)
+    }
+}
+
+type Exports = (entity::Guest, Option<migration::Guest>);
+
+impl EntityBatch<'_> {
+    /// Runs an operation. Whatever goes wrong is the operation's failure, and then nothing that it did counts.
+    pub async fn run(&mut self, operation: &entity::Operation) -> OperationRun {
+        let ended = self.attempt(operation).await.and_then(|result| self.accept(operation, result));
+        self.gather_logs();
+        match ended {
+            Ok((output, actions)) => OperationRun { outcome: Ok(output), actions },
+            Err(mut failures) => {
+                let redaction = self.code.capabilities.redaction();
+                failures.iter_mut().for_each(|failure| redaction.failure(failure));
+                OperationRun { outcome: Err(failures), actions: Vec::new() }
+            }
+        }
+    }
+
+    /// The state after the operations, and what the guest has logged.
+    pub fn end(mut self) -> (Option<String>, Vec<LogLine>) {
+        let redaction = self.code.capabilities.redaction();
+        self.logs.iter_mut().for_each(|line| redaction.line(line));
+        (self.state, self.logs)
+    }
+
+    async fn attempt(&mut self, operation: &entity::Operation) -> Result<entity::OperationResult, Failures> {
+        if let Migrated::Failed(failures) = &self.migrated {
+            return Err(failures.clone());
+        }
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => self.start(operation).await?,
+        };
+        if matches!(self.migrated, Migrated::NotYet) {
+            self.migrate(&mut running, &operation.name).await?;
+        }
+        let requests = self.code.capabilities.requests(&operation.id, &running.output);
+        running.store.data_mut().begin(requests);
+        let Running { store, entity, .. } = &mut running;
+        let called = entity.call_run(store, &self.id, self.state.as_ref(), operation);
+        let result = within(self.code.limits.deadline, called).await;
+        self.settle(running, &operation.name, result)
+    }
+
+    async fn start(&mut self, operation: &entity::Operation) -> Result<Running, Failures> {
+        let code = self.code;
+        let output = Output::default();
+        // The first operation names what the whole batch shares.
+        let call = (operation.id.as_str(), operation.id.as_str());
+        let store =
+            activity::store(code.instance.engine(), &code.capabilities, &code.limits, &code.clock, call, &output);
+        let deadline = code.limits.deadline;
+        let Ok((mut store, guest)) = tokio::time::timeout(deadline, code.start(store)).await else {
+            return Err(self.reached(&operation.name, Limit::Deadline, &took_too_long(deadline)));
+        };
+        match guest {
+            Ok((entity, migration)) => Ok(Running { store, output, entity, migration }),
+            Err(error) => {
+                let failures = self.explain(&operation.name, &error, &mut store, &output);
+                self.logs.extend(store.data_mut().take_logs(&output));
+                Err(failures)
+            }
+        }
+    }
+
+    /// Asks once for each batch, if there is a state and the component can be asked.
+    async fn migrate(&mut self, running: &mut Running, operation: &str) -> Result<(), Failures> {
+        self.migrated = Migrated::Done;
+        let (Some(state), Some(migration)) = (&self.state, &running.migration) else { return Ok(()) };
+        let called = migration.call_migrate(&mut running.store, &self.id, state);
+        let migrated = match within(self.code.limits.deadline, called).await {
+            Called::Returned(Ok(None)) => return Ok(()),
+            Called::Returned(Ok(Some(state))) => self.check(operation, "the migrated state", &state).map(|()| state),
+            Called::Returned(Err(failures)) => Err(failures),
+            Called::Trapped(error) => Err(self.explain(operation, &error, &mut running.store, &running.output)),
+            Called::TookTooLong => {
+                Err(self.reached(operation, Limit::Deadline, &took_too_long(self.code.limits.deadline)))
+            }
+        };
+        match migrated {
+            Ok(state) => {
+                self.state = Some(state);
+                Ok(())
+            }
+            Err(mut failures) => {
+                failures.insert(
+                    0,
+                    Failure {
+                        error_type: "StateNotMigrated".to_owned(),
+                        message: format!(
+                            "component {} cannot make a state of what an older version left of the entity `{}`; the state stays as it is",
+                            self.code.label,
+                            self.shown()
+                        ),
+                        stack: None,
+                        retriable: false,
+                        properties: Vec::new(),
+                    },
+                );
+                self.migrated = Migrated::Failed(failures.clone());
+                self.logs.extend(running.store.data_mut().take_logs(&running.output));
+                Err(failures)
+            }
+        }
+    }
+
+    /// Keeps the instance if it returned; one that was stopped cannot be entered again.
+    fn settle<T>(&mut self, mut running: Running, operation: &str, called: Called<T>) -> Result<T, Failures> {
+        let failures = match called {
+            Called::Returned(value) => {
+                self.running = Some(running);
+                return Ok(value);
+            }
+            Called::Trapped(error) => self.explain(operation, &error, &mut running.store, &running.output),
+            Called::TookTooLong => self.reached(operation, Limit::Deadline, &took_too_long(self.code.limits.deadline)),
+        };
+        self.logs.extend(running.store.data_mut().take_logs(&running.output));
+        Err(failures)
+    }
+
+    /// Takes over what an operation did, if all of it can be.
+    fn accept(
+        &mut self,
+        operation: &entity::Operation,
+        result: entity::OperationResult,
+    ) -> Result<(Option<String>, Vec<entity::Action>), Failures> {
+        let name = &operation.name;
+        let output = match result.outcome {
+            Ok(output) => output,
+            Err(failures) if failures.is_empty() => {
+                let message = "the guest failed without saying why: the list of failures is empty".to_owned();
+                return Err(vec![failure("ContractBreach", message, true)]);
+            }
+            Err(failures) => return Err(failures),
+        };
+        if let Some(output) = &output {
+            self.check(name, "the result", output)?;
+        }
+        for action in &result.actions {
+            let (what, input) = match action {
+                entity::Action::Signal(signal) => ("the input of a signal", &signal.input),
+                entity::Action::StartOrchestration(start) => ("the input of an orchestration", &start.input),
+            };
+            self.check_size(name, what, input.as_deref().unwrap_or_default())?;
+            if let entity::Action::Signal(signal) = action {
+                crate::orchestration::protocol_id(&signal.entity)
+                    .map_err(|message| vec![failure("InvalidEntityId", message, false)])?;
+            }
+        }
+        match result.change {
+            entity::Change::Keep => {}
+            entity::Change::Replace(state) => {
+                self.check(name, "the state", &state)?;
+                self.state = Some(state);
+            }
+            entity::Change::Delete => self.state = None,
+        }
+        Ok((output, result.actions))
+    }
+
+    /// A result or a state is JSON, and not too large.
+    fn check(&self, operation: &str, what: &str, text: &str) -> Result<(), Failures> {
+        self.check_size(operation, what, text)?;
+        serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|error| {
+            let message = format!(
+                "{what} of the operation `{operation}` of the entity `{}` is not JSON: {error}. Component {} answered with it",
+                self.shown(),
+                self.code.label
+            );
+            vec![failure("InvalidPayload", message, false)]
+        })
+    }
+
+    fn check_size(&self, operation: &str, what: &str, text: &str) -> Result<(), Failures> {
+        let limit = self.code.limits.payload;
+        if text.len() <= limit {
+            return Ok(());
+        }
+        let what = format!("{what} has {} bytes; the limit is {limit} bytes", text.len());
+        Err(self.reached(operation, Limit::Payload, &what))
+    }
+
+    /// An operation's fault is its failure.
+    fn explain(
+        &self,
+        operation: &str,
+        error: &wasmtime::Error,
+        store: &mut Store<ActivityState>,
+        output: &Output,
+    ) -> Failures {
+        match fault::explain(error, store.data_mut().logs_so_far(output), &self.code.limits) {
+            GuestFault::Trap(failure) => vec![failure],
+            GuestFault::Limit(limit, message) => self.reached(operation, limit, &message),
+            GuestFault::Contract(message) => vec![failure("ContractBreach", message, true)],
+        }
+    }
+
+    fn reached(&self, operation: &str, limit: Limit, what: &str) -> Failures {
+        let message = format!(
+            "operation `{operation}` of the entity `{}` of component {} reached the limit `{}`: {what}. What to do: {}",
+            self.shown(),
+            self.code.label,
+            limit.word(),
+            limit.remedy("entity")
+        );
+        vec![failure(limit.failure_type(), message, !limit.is_certain())]
+    }
+
+    fn gather_logs(&mut self) {
+        if let Some(running) = &mut self.running {
+            self.logs.extend(running.store.data_mut().take_logs(&running.output));
+        }
+    }
+
+    fn shown(&self) -> String {
+        format!("@{}@{}", self.id.name, self.id.key)
+    }
+}
+
+enum Called<T> {
+    Returned(T),
+    Trapped(wasmtime::Error),
+    TookTooLong,
+}
+
+async fn within<T>(deadline: Duration, call: impl Future<Output = wasmtime::Result<T>>) -> Called<T> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(Ok(value)) => Called::Returned(value),
+        Ok(Err(error)) => Called::Trapped(error),
+        Err(_) => Called::TookTooLong,
+    }
+}
+
+fn took_too_long(deadline: Duration) -> String {
+    format!("it took more than {} ms", deadline.as_millis())
+}
+
+fn failure(error_type: &str, message: String, retriable: bool) -> Failure {
+    Failure { error_type: error_type.to_owned(), message, stack: None, retriable, properties: Vec::new() }
+}
