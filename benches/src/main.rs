@@ -6,6 +6,7 @@
 mod children;
 mod conditions;
 mod enforcement;
+mod entities;
 mod fan_out;
 mod generations;
 mod hello_cities;
@@ -39,7 +40,7 @@ struct Arguments {
     enforcement: bool,
 }
 
-const BENCHES: [&str; 13] = [
+const BENCHES: [&str; 14] = [
     "hello-cities",
     "enforcement",
     "path",
@@ -53,6 +54,7 @@ const BENCHES: [&str; 13] = [
     "idle",
     "listing",
     "timers",
+    "entities",
 ];
 
 #[tokio::main]
@@ -85,6 +87,7 @@ async fn main() -> Result<()> {
             "generations" => generations::run(arguments.quick).await?,
             "idle" => idle::run(arguments.quick).await?,
             "listing" => listing::run(arguments.quick).await?,
+            "entities" => entities::run(arguments.quick).await?,
             "timers" => timers::run(arguments.quick).await?,
             other => bail!("bench `{other}` is not wired"),
         }

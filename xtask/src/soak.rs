@@ -115,6 +115,11 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
                 installation.announce(&mut command);
                 command::run(command.env("DURAWASM_PYTHON", &python))
             })?;
+            stages.run(&format!("entities under kills, round {round} of {}", arguments.kills), || {
+                let mut command = tests("entities_under_kills");
+                installation.announce(&mut command);
+                command::run(command.env("DURAWASM_BANK_KILLS", "25"))
+            })?;
         }
     }
     if wanted("scale") {

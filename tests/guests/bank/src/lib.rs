@@ -1,7 +1,12 @@
 //! Accounts that are entities, and orchestrators that use them in each way.
 
+mod register;
+mod vault;
+
 use durawasm_guest::prelude::*;
+use register::{Register, take_step};
 use serde::{Deserialize, Serialize};
+use vault::{Vault, move_money};
 
 /// Money.
 #[entity]
@@ -115,7 +120,7 @@ async fn use_account(ctx: Context, key: String) -> Result<(i64, String, String, 
 #[orchestrator]
 async fn break_rules(ctx: Context, key: String) -> Result<Vec<String>> {
     let (mine, other) = (Account::id(key), Account::id("another one's"));
-    let section = ctx.lock(&[mine.clone()]).await?;
+    let section = ctx.lock(std::slice::from_ref(&mine)).await?;
     let errors = [
         ctx.entity(other.clone()).balance().await.expect_err("is not locked"),
         ctx.signal(mine.clone()).deposit(1).expect_err("is locked"),
@@ -162,6 +167,10 @@ async fn write_down(_ctx: Context, balance: i64) -> Result<i64> {
 durawasm_guest::component!(
     Account,
     Ledger,
+    Register,
+    Vault,
+    move_money,
+    take_step,
     transfer,
     use_account,
     break_rules,
