@@ -101,6 +101,90 @@ fn a_file_that_is_cut_off_is_found() {
     assert!(found == 1.0, "{found}");
 }
 
+/// Reads files, beside a log or not, with the database's pages from one on cut off, or with that one zeroed.
+fn without_page(database: &[u8], log: Option<&[u8]>, world: &World) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hub.db");
+    for page in (0..database.len()).step_by(4_096) {
+        let mut zeroed = database.to_vec();
+        zeroed[page..page + 4_096].fill(0);
+        for (what, bytes) in [("cut off at", &database[..page]), ("zeroed at", &zeroed[..])] {
+            for stale in ["hub.db-wal", "hub.db-shm"] {
+                let _ = fs::remove_file(folder.path().join(stale));
+            }
+            fs::write(&path, bytes).expect("it is written");
+            if let Some(log) = log {
+                fs::write(folder.path().join("hub.db-wal"), log).expect("it is written");
+            }
+            if let Err(wrong) = read_everything(&path, world) {
+                panic!("{what} {page}, with {} bytes of log: {wrong}", log.map_or(0, <[u8]>::len));
+            }
+        }
+    }
+}
+
+#[test]
+fn whichever_page_is_gone_or_zeroed_is_missed_also_where_it_holds_but_the_rest_of_a_long_id() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hub.db");
+    let mut world = World::new(5);
+    let store = SqliteStore::create(&path, SqliteOptions::default()).expect("it is made");
+    for _ in 0..30 {
+        store.commit(&world.batch()).expect("it is taken");
+    }
+    assert!(world.instances.keys().any(|id| id.as_str().len() > 1_000), "there is a long id");
+    drop(store);
+    without_page(&fs::read(&path).expect("it is read"), None, &world);
+
+    // With what a process that was killed leaves: a log that holds some of the pages.
+    let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
+    for _ in 0..10 {
+        store.commit(&world.batch()).expect("it is taken");
+    }
+    let [database, log] = ["hub.db", "hub.db-wal"].map(|name| fs::read(folder.path().join(name)).expect("it is read"));
+    drop(store);
+    without_page(&database, Some(&log), &world);
+}
+
+/// If SQLite left holes, pages of noughts could not be taken for damage.
+#[test]
+fn no_page_of_a_file_is_nought_however_much_was_added_and_freed_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hub.db");
+    let store = SqliteStore::create(&path, SqliteOptions::default()).expect("it is made");
+    let mut world = World::new(17);
+    for _ in 0..5 {
+        for _ in 0..20 {
+            store.commit(&world.batch()).expect("it is taken");
+        }
+        store.commit(&world.purge_all()).expect("it is taken");
+    }
+    // Pages that one and the same transaction takes and gives back.
+    store.commit(&world.batch()).expect("it is taken");
+    drop(store);
+    let file = rusqlite::Connection::open_with_flags_and_vfs(&path, rusqlite::OpenFlags::default(), c"durawasm");
+    let file = file.expect("it opens");
+    file.execute_batch(
+        "BEGIN;
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+         INSERT INTO timers SELECT -i, i, 0, zeroblob(9000) FROM n;
+         DELETE FROM timers WHERE run < 0 AND run % 7 <> 0;
+         DELETE FROM timers WHERE run < -100;
+         COMMIT;
+         DELETE FROM timers WHERE run < 0;",
+    )
+    .expect("it is written");
+    file.close().expect("it closes");
+    let bytes = fs::read(&path).expect("it is read");
+    assert!(bytes.len() > 1_000 * 4_096, "{} bytes", bytes.len());
+    let holes = bytes.chunks(4_096).filter(|page| page.iter().all(|byte| *byte == 0)).count();
+    assert_eq!(holes, 0);
+    let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
+    store.commit(&world.many_pending(20_000)).expect("free pages are used again");
+    drop(store);
+    assert!(part_in_use(&bytes) < 0.2, "most of it was free: {}", part_in_use(&bytes));
+}
+
 #[test]
 fn a_row_whose_columns_say_something_else_than_its_record_is_found_by_whoever_comes_by_them() {
     let changes = [

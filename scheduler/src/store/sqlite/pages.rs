@@ -143,8 +143,12 @@ unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, into: *mut c_void, amoun
         let content = std::slice::from_raw_parts(target, wanted);
         match answer {
             ffi::SQLITE_OK if !is_as_written(content, offset) => ffi::SQLITE_IOERR_DATA,
-            // The file ends within this page. SQLite would take what is missing for noughts, and the page for a good one.
-            ffi::SQLITE_IOERR_SHORT_READ if is_page(wanted, offset) && content.iter().any(|byte| *byte != 0) => {
+            // The file ends before or within this page, and SQLite would take what is missing for noughts. It never reads a page
+            // that is not there by right: a page behind the end is in the log, where SQLite looks first, because each page that a
+            // transaction adds is written to the log. The one exception is the first page of a file that is still empty.
+            ffi::SQLITE_IOERR_SHORT_READ
+                if is_page(wanted, offset) && (offset > 0 || content.iter().any(|byte| *byte != 0)) =>
+            {
                 ffi::SQLITE_IOERR_DATA
             }
             answer => answer,
@@ -174,8 +178,9 @@ fn is_page(len: usize, offset: i64) -> bool {
 fn is_as_written(content: &[u8], offset: i64) -> bool {
     if is_page(content.len(), offset) {
         let stored = &content[PAGE - RESERVED..];
-        // A page that was allocated and never written. If one is in use, SQLite finds that it is no page of any kind.
-        return *stored == checksum(content, offset) || content.iter().all(|byte| *byte == 0);
+        // Noughts are no exception: SQLite would take them for the rest of a long key. No page that it reads is one that was never
+        // written; see above.
+        return *stored == checksum(content, offset);
     }
     // SQLite looks at its header before it reads pages. The parts that lead to pages of another form cannot change; the
     // rest is checked with the first page.
