@@ -6,9 +6,7 @@ use crate::stand::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_activity_gets_all_that_was_said_in_its_call_and_whose_it_is() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let episode = worker.episode_of("a").await;
     let action = call_with(5, "Work", |c| {
@@ -43,9 +41,7 @@ async fn an_activity_gets_all_that_was_said_in_its_call_and_whose_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_activity_failed_if_and_only_if_its_answer_has_failure_details_which_pass_unchanged() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![call(1, "fails"), call(2, "works")]).await;
     let (first, second) = (worker.call().await, worker.call().await);
@@ -66,9 +62,7 @@ async fn an_activity_failed_if_and_only_if_its_answer_has_failure_details_which_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_activity_is_never_retried_by_the_scheduler() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![call(1, "fails")]).await;
     let mut retriable = failure("no");
@@ -81,9 +75,7 @@ async fn an_activity_is_never_retried_by_the_scheduler() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_of_actions_may_repeat_within_and_across_turns_and_leave_gaps() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let twice = vec![
         call_with(7, "w", |c| c.input = Some("first".into())),
@@ -111,9 +103,7 @@ async fn ids_of_actions_may_repeat_within_and_across_turns_and_leave_gaps() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_may_start_at_zero_and_be_negative() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![call(0, "w")]).await;
     let call = worker.call().await;
@@ -128,9 +118,7 @@ async fn ids_may_start_at_zero_and_be_negative() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_in_the_same_answer_as_the_end_is_carried_out_and_its_results_are_dropped() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("other", "o").await;
     worker.episode_of("other").await.answer(vec![]).await;
     client.start("a", "o").await;
@@ -162,9 +150,7 @@ async fn what_comes_in_the_same_answer_as_the_end_is_carried_out_and_its_results
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_sent_to_another_instance_arrives_and_one_to_nobody_is_only_recorded() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("to", "o").await;
     worker.episode_of("to").await.answer(vec![]).await;
     client.start("ended", "o").await;
@@ -183,9 +169,7 @@ async fn an_event_sent_to_another_instance_arrives_and_one_to_nobody_is_only_rec
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_an_instance_sends_to_itself_arrives_in_its_next_turn() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![send(1, "a", "note", "to self")]).await;
     let next = worker.episode_of("a").await;
@@ -195,9 +179,7 @@ async fn an_event_that_an_instance_sends_to_itself_arrives_in_its_next_turn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orchestrator_may_terminate_another_instance_which_leaves_no_event_in_its_own_history() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("victim", "o").await;
     worker.episode_of("victim").await.answer(vec![]).await;
     client.start("a", "o").await;
@@ -213,9 +195,7 @@ async fn an_orchestrator_may_terminate_another_instance_which_leaves_no_event_in
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_result_of_one_call_is_ignored() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![call(1, "w")]).await;
     let call = worker.call().await;
@@ -231,9 +211,7 @@ async fn the_second_result_of_one_call_is_ignored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_end_sets_status_output_failure_and_the_time_of_the_end() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for status in [Status::Completed, Status::Failed, Status::Terminated, Status::Canceled] {
         let id = status.as_str_name();
         client.start(id, "o").await;

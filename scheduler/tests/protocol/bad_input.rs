@@ -28,9 +28,7 @@ async fn episode(client: &Client, worker: &mut Worker) -> Episode {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_twice_counts_once_also_if_the_second_says_something_else() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let first = episode(&client, &mut worker).await;
     first.answer(vec![call(1, "w")]).await;
     first.answer(vec![call(1, "w")]).await;
@@ -46,9 +44,7 @@ async fn an_answer_that_comes_twice_counts_once_also_if_the_second_says_somethin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_in_the_name_of_another_instance_is_refused() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("victim", "o").await;
     let victim = worker.episode_of("victim").await;
     let mine = episode(&client, &mut worker).await;
@@ -62,9 +58,7 @@ async fn an_answer_in_the_name_of_another_instance_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_with_an_action_that_says_nothing_is_refused() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let item = episode(&client, &mut worker).await;
     let empty = pb::OrchestratorAction { id: 2, orchestrator_action_type: None };
     refused(item.send(item.response(vec![call(1, "w"), empty])).await, Code::InvalidArgument);
@@ -74,9 +68,7 @@ async fn an_answer_with_an_action_that_says_nothing_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_with_two_ends_is_refused() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let item = episode(&client, &mut worker).await;
     let two = item.response(vec![complete(1, "one"), continue_as_new(2, "two")]);
     refused(item.send(two).await, Code::InvalidArgument);
@@ -85,9 +77,7 @@ async fn an_answer_with_two_ends_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewind_that_nobody_asked_for_is_refused() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let item = episode(&client, &mut worker).await;
     refused(item.send(item.response(vec![rewind(-1, Vec::new())])).await, Code::InvalidArgument);
     unharmed(&client, &mut worker, &item).await;
@@ -95,9 +85,7 @@ async fn a_rewind_that_nobody_asked_for_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_in_a_status_that_is_no_end_fails_the_instance_and_says_why() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for (id, number) in [("running", 0), ("pending", 6), ("suspended", 7), ("unknown", 99)] {
         client.start(id, "o").await;
         let mut action = complete(1, "");
@@ -116,9 +104,7 @@ async fn an_end_in_a_status_that_is_no_end_fails_the_instance_and_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn carrying_over_anything_but_external_events_fails_the_instance_and_says_why() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let item = episode(&client, &mut worker).await;
     let started = item.request.new_events[1].clone();
     item.answer(vec![end_with(1, Status::ContinuedAsNew, |c| c.carryover_events = vec![started])]).await;
@@ -129,9 +115,7 @@ async fn carrying_over_anything_but_external_events_fails_the_instance_and_says_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_count_of_processed_events_out_of_range_counts_as_the_nearest_that_makes_sense() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let item = episode(&client, &mut worker).await;
     let mut response = item.response(vec![]);
     response.num_events_processed = Some(-7);
@@ -146,9 +130,7 @@ async fn a_count_of_processed_events_out_of_range_counts_as_the_nearest_that_mak
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_of_an_answer_may_come_in_any_order() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let item = episode(&client, &mut worker).await;
     for index in [2, 0, 1] {
         let mut part = item.response(vec![call(index, "w")]);
@@ -165,9 +147,7 @@ async fn parts_of_an_answer_may_come_in_any_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_whose_parts_do_not_end_is_refused_and_the_instance_goes_elsewhere() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let item = episode(&client, &mut worker).await;
     let mut sent = 0;
     let end = loop {
@@ -185,9 +165,7 @@ async fn an_answer_whose_parts_do_not_end_is_refused_and_the_instance_goes_elsew
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_whose_parts_grow_without_bound_is_refused() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let item = episode(&client, &mut worker).await;
     let payload = "x".repeat(1 << 20);
     let calls: Vec<_> = (0..16).map(|n| call_with(n, "w", |c| c.input = Some(payload.clone()))).collect();
@@ -207,9 +185,7 @@ async fn an_answer_whose_parts_grow_without_bound_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_asks_for_the_history_it_was_given_gets_it_later_and_holds_up_nobody() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let item = episode(&client, &mut worker).await;
     for _ in 0..2 {
         let again = item.clone();
@@ -294,9 +270,7 @@ async fn a_result_over_the_limit_fails_the_activity_and_not_its_worker() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_of_several_mebibytes_is_cut_so_that_every_client_can_read_it() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     episode(&client, &mut worker).await.answer(vec![call(1, "w")]).await;
     let mut large = failure(&"m".repeat(3 << 20));
     large.stack_trace = Some("s".repeat(3 << 20));
@@ -360,9 +334,7 @@ async fn limits_and_filters_that_make_no_sense_do_no_harm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_history_of_an_execution_that_is_not_the_current_one_is_not_found() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let first = episode(&client, &mut worker).await;
     first.answer(vec![continue_as_new(1, "2")]).await;
     for execution in [first.execution(), "invented"] {

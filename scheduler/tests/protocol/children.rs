@@ -21,9 +21,7 @@ fn child_failure(episode: &Episode) -> pb::TaskFailureDetails {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_begins_with_what_the_parent_said_and_knows_its_parent() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start_with("parent", "P", |r| r.version = Some("9".into())).await.unwrap();
     let parent = worker.episode_of("parent").await;
     let action = child_with(3, "kid", "K", |c| {
@@ -75,9 +73,7 @@ async fn a_child_begins_with_what_the_parent_said_and_knows_its_parent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_without_an_id_gets_its_parents_and_four_hex_digits_of_the_action() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("parent", "P").await;
     worker.episode_of("parent").await.answer(vec![child(26, "", "K")]).await;
     worker.episode_of("parent:001a").await;
@@ -86,9 +82,7 @@ async fn a_child_without_an_id_gets_its_parents_and_four_hex_digits_of_the_actio
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_result_of_a_child_reaches_its_parent() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let (_, kid) = family(&client, &mut worker).await;
     kid.answer(vec![complete(1, "\"grown\"")]).await;
     assert_eq!(worker.episode_of("parent").await.new_events(), ["orchestratorStarted", "childCompleted->3 \"grown\""]);
@@ -96,9 +90,7 @@ async fn the_result_of_a_child_reaches_its_parent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_failure_of_a_child_reaches_its_parent_unchanged() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let (_, kid) = family(&client, &mut worker).await;
     kid.answer(vec![failed(1, failure("broken"))]).await;
     assert_eq!(child_failure(&worker.episode_of("parent").await), failure("broken"));
@@ -106,9 +98,7 @@ async fn the_failure_of_a_child_reaches_its_parent_unchanged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_was_terminated_or_canceled_fails_for_its_parent_with_details_made_here() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for (n, status) in [(1, Status::Terminated), (2, Status::Canceled), (3, Status::Failed)] {
         let (parent, kid) = (format!("parent{n}"), format!("kid{n}"));
         client.start(&parent, "P").await;
@@ -123,9 +113,7 @@ async fn a_child_that_was_terminated_or_canceled_fails_for_its_parent_with_detai
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_whose_id_belongs_to_an_instance_that_has_not_ended_fails_for_the_parent() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("taken", "somebody's").await;
     worker.episode_of("taken").await.answer(vec![]).await;
     client.start("parent", "P").await;
@@ -139,9 +127,7 @@ async fn a_child_whose_id_belongs_to_an_instance_that_has_not_ended_fails_for_th
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retried_child_replaces_the_one_that_has_ended_under_its_id() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let (_, kid) = family(&client, &mut worker).await;
     kid.answer(vec![failed(1, failure("first try"))]).await;
     // The Python SDK: same instance id, same action id.
@@ -155,9 +141,7 @@ async fn a_retried_child_replaces_the_one_that_has_ended_under_its_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_child_is_dropped_if_its_parent_has_ended() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let (_, kid) = family(&client, &mut worker).await;
     client.raise("parent", "end", None).await.unwrap();
     worker.episode_of("parent").await.answer(vec![complete(4, "early")]).await;
@@ -170,9 +154,7 @@ async fn the_end_of_a_child_is_dropped_if_its_parent_has_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_child_does_not_reach_another_execution_of_its_parent() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let (_, kid) = family(&client, &mut worker).await;
     client.raise("parent", "again", None).await.unwrap();
     worker.episode_of("parent").await.answer(vec![continue_as_new(4, "2")]).await;
@@ -187,9 +169,7 @@ async fn the_end_of_a_child_does_not_reach_another_execution_of_its_parent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_with_an_entitys_id_fails_for_the_parent_and_is_never_made() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("parent", "P").await;
     worker.episode_of("parent").await.answer(vec![child(3, "@e@k", "K")]).await;
     let parent = worker.episode_of("parent").await;
@@ -199,9 +179,7 @@ async fn a_child_with_an_entitys_id_fails_for_the_parent_and_is_never_made() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_an_instance_starts_under_its_own_id_fails_and_the_instance_goes_on() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("self", "P").await;
     worker.episode_of("self").await.answer(vec![child(3, "self", "K")]).await;
     let next = worker.episode_of("self").await;
@@ -212,9 +190,7 @@ async fn a_child_that_an_instance_starts_under_its_own_id_fails_and_the_instance
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_continues_as_new_answers_its_parent_with_its_last_generation() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let (parent, kid) = family(&client, &mut worker).await;
     kid.answer(vec![continue_as_new(1, "2")]).await;
     let second = worker.episode_of("kid").await;

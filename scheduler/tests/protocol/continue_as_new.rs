@@ -13,9 +13,7 @@ fn raised(name: &str, input: &str) -> pb::HistoryEvent {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_generation_has_a_new_execution_and_no_past() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start_with("a", "o", |r| r.input = Some("1".into())).await.unwrap();
     let first = worker.episode_of("a").await;
     let created = client.get("a").await.created_timestamp;
@@ -42,9 +40,7 @@ async fn the_next_generation_has_a_new_execution_and_no_past() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn version_tags_and_trace_are_kept_unless_new_ones_are_given() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client
         .start_with("a", "o", |r| {
             r.version = Some("1".into());
@@ -72,9 +68,7 @@ async fn version_tags_and_trace_are_kept_unless_new_ones_are_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn carried_events_come_first_and_then_what_arrived_meanwhile() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let first = worker.episode_of("a").await;
     client.raise("a", "late", Some("3")).await.unwrap();
@@ -105,9 +99,7 @@ async fn events_that_the_old_generation_took_and_does_not_carry_are_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_timers_and_open_work_of_the_old_generation_are_void() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let soon = from_now(Duration::from_millis(50));
     worker.episode_of("a").await.answer(vec![call(1, "old"), timer(2, soon), timer(3, from_now(HOUR))]).await;
@@ -131,9 +123,7 @@ async fn results_timers_and_open_work_of_the_old_generation_are_void() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_and_timers_in_the_same_answer_are_discarded_and_sent_events_are_carried_out() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("other", "o").await;
     worker.episode_of("other").await.answer(vec![]).await;
     client.start("a", "o").await;
@@ -158,9 +148,7 @@ async fn calls_and_timers_in_the_same_answer_are_discarded_and_sent_events_are_c
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_the_end_goes_on_waiting() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let first = worker.episode_of("a").await;
     let waiting = {
@@ -176,9 +164,7 @@ async fn who_waits_for_the_end_goes_on_waiting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_custom_status_stays_until_the_new_generation_sets_another() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let first = worker.episode_of("a").await;
     let mut response = first.response(vec![]);
@@ -203,9 +189,7 @@ async fn the_custom_status_stays_until_the_new_generation_sets_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspension_that_arrives_meanwhile_holds_the_next_generation() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let first = worker.episode_of("a").await;
     client.suspend("a", None).await.unwrap();
@@ -220,9 +204,7 @@ async fn a_suspension_that_arrives_meanwhile_holds_the_next_generation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_termination_that_arrives_meanwhile_ends_the_next_generation() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let first = worker.episode_of("a").await;
     client.terminate("a", Some("stop"), false).await.unwrap();
@@ -236,9 +218,7 @@ async fn a_termination_that_arrives_meanwhile_ends_the_next_generation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_termination_that_a_turn_holds_ends_the_instance_though_its_code_continues_as_new() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![child(1, "kid", "K")]).await;
     worker.episode_of("kid").await.answer(vec![timer(1, from_now(HOUR))]).await;
@@ -253,9 +233,7 @@ async fn a_termination_that_a_turn_holds_ends_the_instance_though_its_code_conti
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_answer_does_not_reach_the_new_generation() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let first = worker.episode_of("a").await;
     first.answer(vec![continue_as_new(1, "2")]).await;

@@ -6,9 +6,7 @@ use crate::stand::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_creates_the_entity_and_reaches_its_worker_without_a_state() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     assert_eq!(client.entity("@counter@a").await, None);
     client.signal("@counter@a", "add", Some("5")).await;
     let batch = worker.batch_of("@counter@a").await;
@@ -29,9 +27,7 @@ async fn a_signal_creates_the_entity_and_reaches_its_worker_without_a_state() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_of_one_entity_come_in_the_order_of_their_arrival_one_batch_at_a_time() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.signal("@e@k", "first", None).await;
     let first = worker.batch().await;
     for number in 0..5 {
@@ -66,9 +62,7 @@ async fn a_batch_is_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orchestration_calls_an_entity_and_gets_the_result_exactly_once() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("o", "caller").await;
     let episode = worker.episode().await;
     let execution = episode.execution().to_owned();
@@ -98,9 +92,7 @@ async fn an_orchestration_calls_an_entity_and_gets_the_result_exactly_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_episode_says_that_there_are_entities_and_that_their_messages_need_no_reordering() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("o", "any").await;
     let parameters = worker.episode().await.request.entity_parameters.expect("they are there");
     assert_eq!(parameters.entity_message_reorder_window, Some(prost_types::Duration::default()));
@@ -139,9 +131,7 @@ async fn a_failed_operation_fails_its_call_and_the_batch_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_of_orchestrations_are_in_their_history_and_run_also_if_the_orchestration_has_ended() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("o", "signals").await;
     let episode = worker.episode().await;
     episode
@@ -160,9 +150,7 @@ async fn signals_of_orchestrations_are_in_their_history_and_run_also_if_the_orch
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_keep_their_case_and_names_do_not() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.signal("@Counter@Key", "o", None).await;
     worker.batch_of("@counter@Key").await.run(Some("upper")).await;
     client.signal("@counter@key", "o", None).await;
@@ -173,9 +161,7 @@ async fn keys_keep_their_case_and_names_do_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entity_signals_others_and_itself_and_starts_orchestrations() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.signal("@e@a", "go", None).await;
     let batch = worker.batch().await;
     let signal = |target: &str, name: &str, due: Option<i64>| {
@@ -233,9 +219,7 @@ async fn an_entity_signals_others_and_itself_and_starts_orchestrations() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_for_later_is_held_and_the_entity_is_not_there_until_then() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let due = from_now(Duration::from_millis(400));
     client.signal_with("@e@k", "later", |signal| signal.scheduled_time = Some(at(due))).await.expect("it is accepted");
     assert_eq!(client.entity("@e@k").await, None, "nothing is in its queue");
@@ -247,9 +231,7 @@ async fn a_signal_for_later_is_held_and_the_entity_is_not_there_until_then() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entity_without_state_is_gone_and_begins_anew_with_its_next_message() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for (left, state) in [(Some(""), None), (None, None), (Some("kept"), Some("kept".to_owned()))] {
         client.signal("@e@k", "set", None).await;
         let batch = worker.batch().await;
@@ -291,9 +273,7 @@ fn ids(response: &pb::QueryEntitiesResponse) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn entities_are_queried_by_prefix_time_and_state_page_by_page() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for id in ["@a@1", "@a@2", "@b@1"] {
         client.signal(id, "o", None).await;
         worker.batch_of(id).await.run(Some(id)).await;
@@ -332,9 +312,7 @@ async fn entities_are_queried_by_prefix_time_and_state_page_by_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn purging_an_entity_deletes_its_state_and_what_a_worker_makes_of_the_old_one_is_void() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.signal("@e@k", "set", None).await;
     worker.batch().await.run(Some("old")).await;
     client.signal("@e@k", "add", None).await;
@@ -356,9 +334,7 @@ async fn purging_an_entity_deletes_its_state_and_what_a_worker_makes_of_the_old_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cleaning_finds_nothing_because_nothing_empty_and_no_orphaned_lock_is_left() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.signal("@e@k", "o", None).await;
     worker.batch().await.run(Some("s")).await;
     client.start("o", "locks").await;

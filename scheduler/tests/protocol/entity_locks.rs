@@ -16,9 +16,7 @@ async fn locked(client: &Client, worker: &mut Worker, id: &str, entities: &[&str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_granted_once_when_all_its_entities_are_locked() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let episode = locked(&client, &mut worker, "o", &["@e@a", "@E@b", "@e@a"]).await;
     assert_eq!(
         episode.past()[2..],
@@ -38,9 +36,7 @@ async fn a_request_is_granted_once_when_all_its_entities_are_locked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_before_a_request_run_first_and_those_after_it_wait_for_the_release() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.signal("@e@k", "before", None).await;
     let before = worker.batch().await;
     client.start("o", "locks").await;
@@ -66,9 +62,7 @@ async fn operations_before_a_request_run_first_and_those_after_it_wait_for_the_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_overlap_are_served_in_the_order_of_their_arrival() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let one = locked(&client, &mut worker, "one", &["@e@b"]).await;
     for (id, entities) in [("two", ["@e@a", "@e@b"]), ("three", ["@e@a", "@e@c"])] {
         client.start(id, "locks").await;
@@ -87,9 +81,7 @@ async fn requests_that_overlap_are_served_in_the_order_of_their_arrival() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_holder_releases_and_only_its_own_section() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let holder = locked(&client, &mut worker, "holder", &["@e@k"]).await;
     client.start("thief", "unlocks").await;
     let thief = worker.episode_of("thief").await;
@@ -101,9 +93,7 @@ async fn only_the_holder_releases_and_only_its_own_section() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_given_up_is_taken_out_of_all_queues() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let holder = locked(&client, &mut worker, "holder", &["@e@a"]).await;
     client.start("o", "waits").await;
     worker.episode_of("o").await.answer(vec![lock(1, "s", &["@e@a", "@e@b"])]).await;
@@ -120,9 +110,7 @@ async fn a_request_that_is_given_up_is_taken_out_of_all_queues() {
 
 /// How an execution that holds a lock ends, and what the entity's queue sees of it.
 async fn released_by(end: impl AsyncFnOnce(&Client, &mut Worker, Episode)) {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let episode = locked(&client, &mut worker, "o", &["@e@a", "@e@b"]).await;
     client.signal("@e@a", "waits", None).await;
     assert_eq!(worker.kept(), 0);
@@ -180,9 +168,7 @@ async fn a_replacement_releases() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_execution_that_ends_while_it_waits_leaves_no_request_behind() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let holder = locked(&client, &mut worker, "holder", &["@e@a"]).await;
     client.start("o", "waits").await;
     worker.episode_of("o").await.answer(vec![lock(1, "s", &["@e@a", "@e@b"])]).await;
@@ -201,9 +187,7 @@ async fn an_execution_that_ends_while_it_waits_leaves_no_request_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_holds_locks_is_not_ended_by_force_and_what_failed_with_them_is_not_rewound() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let episode = locked(&client, &mut worker, "o", &["@e@a"]).await;
     let by_force = pb::SkipGracefulOrchestrationTerminationsRequest {
         instance_batch: Some(pb::InstanceBatch { instance_ids: vec!["o".into(), "@e@a".into()] }),
@@ -219,9 +203,7 @@ async fn what_holds_locks_is_not_ended_by_force_and_what_failed_with_them_is_not
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_begins_before_or_after_a_critical_section_and_releases_what_it_undoes() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let episode = locked(&client, &mut worker, "o", &["@e@a"]).await;
     episode.answer(vec![call_entity(2, "@e@a", "x", "")]).await;
     worker.batch().await.run(Some("s")).await;
@@ -273,9 +255,7 @@ async fn a_call_that_was_not_answered_before_a_rewind_answers_the_new_execution(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_holder_keeps_its_locks_and_hears_of_results_when_it_goes_on() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let episode = locked(&client, &mut worker, "o", &["@e@k"]).await;
     client.suspend("o", None).await.expect("it is there");
     episode.answer(vec![call_entity(2, "@e@k", "own", "")]).await;
@@ -291,9 +271,7 @@ async fn a_suspended_holder_keeps_its_locks_and_hears_of_results_when_it_goes_on
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_orchestrations_with_overlapping_lock_sets_all_finish_and_nobody_gets_between() {
     const ORCHESTRATIONS: usize = 100;
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let set = |n: usize| -> Vec<String> {
         let mut keys = BTreeSet::from([n % 7, n * 3 % 5, n * 5 % 11]);
         if n.is_multiple_of(10) {

@@ -31,9 +31,7 @@ async fn messages_to_what_is_no_entity_fail_their_orchestration() {
 async fn a_lock_inside_a_critical_section_fails_the_orchestration_and_releases_what_it_had() {
     let nested = vec![lock(1, "s", &["@e@a"]), lock(2, "t", &["@e@b"])];
     fails(nested, "NestedCriticalSection", "critical section `s`").await;
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("o", "wrong").await;
     worker.episode().await.answer(vec![lock(1, "s", &["@e@a"])]).await;
     worker.episode().await.answer(vec![lock(2, "t", &["@e@b"])]).await;
@@ -58,9 +56,7 @@ async fn a_lock_of_nothing_or_of_too_much_fails_the_orchestration() {
 async fn calls_outside_the_lock_set_or_before_the_grant_fail_the_orchestration() {
     let early = vec![lock(1, "s", &["@e@a"]), call_entity(2, "@e@a", "x", "")];
     fails(early, "CallOutsideCriticalSection", "while it waits for locks").await;
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("o", "wrong").await;
     worker.episode().await.answer(vec![lock(1, "s", &["@e@a"])]).await;
     worker.episode().await.answer(vec![call_entity(2, "@e@b", "x", "")]).await;
@@ -99,9 +95,7 @@ async fn clients_are_told_what_is_no_entity_and_what_is_no_operation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_action_without_a_message_is_refused_and_the_turn_comes_again() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("o", "wrong").await;
     let episode = worker.episode().await;
     let kind = pb::orchestrator_action::OrchestratorActionType::SendEntityMessage(Default::default());
@@ -112,9 +106,7 @@ async fn an_action_without_a_message_is_refused_and_the_turn_comes_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_entity_sends_to_nowhere_is_dropped_and_the_batch_is_committed() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("taken", "o").await;
     worker.episode().await;
     client.signal("@e@k", "go", None).await;

@@ -20,9 +20,7 @@ async fn the_first_item_has_no_past_and_begins_with_orchestrator_started_and_exe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn execution_started_comes_once_and_names_the_instance_and_nothing_that_is_absent() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("bare", "o").await;
     let episode = worker.episode_of("bare").await;
     let instance =
@@ -37,9 +35,7 @@ async fn execution_started_comes_once_and_names_the_instance_and_nothing_that_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_and_absent_wrappers_stay_apart_in_both_directions() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let empty = |r: &mut pb::CreateInstanceRequest| (r.version, r.input) = (Some("".into()), Some("".into()));
     client.start_with("empty", "o", empty).await.unwrap();
     let episode = worker.episode_of("empty").await;
@@ -72,9 +68,7 @@ async fn empty_and_absent_wrappers_stay_apart_in_both_directions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_episodes_time_is_kept_exactly_and_never_goes_back() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let mut begun = Vec::new();
     for n in 0..20 {
@@ -94,9 +88,7 @@ async fn an_episodes_time_is_kept_exactly_and_never_goes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_past_is_the_committed_history_and_the_same_for_who_streams_it() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![call(1, "work"), timer(2, from_now(HOUR))]).await;
     worker.call().await.complete("done").await;
@@ -118,9 +110,7 @@ async fn the_past_is_the_committed_history_and_the_same_for_who_streams_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_has_a_time_and_the_id_of_its_action_or_minus_one() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let actions = vec![call(11, "work"), timer(12, 0), child(13, "kid", "c"), send(14, "nobody", "go", "1")];
     worker.episode_of("a").await.answer(actions).await;
@@ -160,9 +150,7 @@ async fn every_event_has_a_time_and_the_id_of_its_action_or_minus_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_history_of_an_activity_a_timer_and_a_child_is_exactly_the_known_sequence() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![call(1, "work")]).await;
     worker.call().await.complete("1").await;
@@ -193,9 +181,7 @@ async fn the_history_of_an_activity_a_timer_and_a_child_is_exactly_the_known_seq
 
 #[tokio::test(flavor = "multi_thread")]
 async fn actions_become_events_in_their_order_and_the_end_comes_last() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let actions = vec![complete(1, "end"), send(2, "x", "e", "d"), timer(3, 0), call(4, "w"), child(5, "k", "c")];
     worker.episode_of("a").await.answer(actions).await;
@@ -207,9 +193,7 @@ async fn actions_become_events_in_their_order_and_the_end_comes_last() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_is_pending_until_its_first_commit_and_then_running() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let episode = worker.episode_of("a").await;
     assert_eq!(client.status("a").await, Status::Pending);
@@ -219,9 +203,7 @@ async fn an_instance_is_pending_until_its_first_commit_and_then_running() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_arrives_while_an_item_is_in_flight_comes_in_the_next_turn_right_after_the_commit() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let episode = worker.episode_of("a").await;
     client.raise("a", "meanwhile", None).await.unwrap();
@@ -258,9 +240,7 @@ async fn with_num_events_processed_only_the_first_are_taken_and_the_rest_comes_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_in_parts_is_committed_with_the_last_one_and_parts_that_come_twice_count_once() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let episode = worker.episode_of("a").await;
     let part = |index: i32, last: bool| {
@@ -294,9 +274,7 @@ async fn an_answer_in_parts_is_committed_with_the_last_one_and_parts_that_come_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_of_a_delivery_that_is_over_are_not_mixed_into_the_next() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let first = worker.episode_of("a").await;
     let mut part = first.response(vec![call(1, "of the first")]);
@@ -313,9 +291,7 @@ async fn parts_of_a_delivery_that_is_over_are_not_mixed_into_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_custom_status_of_an_answer_replaces_the_stored_one_and_an_absent_one_clears_it() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     for status in [Some("\"one\""), Some("\"two\""), None, Some("")] {
         let episode = worker.episode_of("a").await;
@@ -329,9 +305,7 @@ async fn the_custom_status_of_an_answer_replaces_the_stored_one_and_an_absent_on
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_trace_context_of_an_answer_comes_back_with_the_next_item() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let first = worker.episode_of("a").await;
     assert_eq!(first.request.orchestration_trace_context, None);
@@ -446,9 +420,7 @@ async fn new_events_are_capped_by_their_bytes_so_that_an_item_fits_into_four_meb
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_item_holds_an_event_that_some_worker_does_not_know() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![continue_as_new(1, "2")]).await;
     worker.episode_of("a").await.answer(vec![timer(1, 0)]).await;

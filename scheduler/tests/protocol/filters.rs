@@ -23,9 +23,7 @@ async fn filtered(client: &Client, o: &[(&str, &[&str])], a: &[(&str, &[&str])])
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_filters_a_worker_gets_everything() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start_with("a", "anything", |r| r.version = Some("7".into())).await.unwrap();
     worker.episode_of("a").await.answer(vec![call(1, "whatever")]).await;
     worker.call().await;

@@ -19,9 +19,7 @@ fn forged(token: &str, part: usize, with: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_with_a_token_that_lies_about_the_instance_or_the_execution_is_ignored_and_costs_no_slot() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("victim", "o").await;
     let victim = worker.episode_of("victim").await;
     let mine = episode(&client, &mut worker).await;
@@ -59,9 +57,7 @@ async fn an_answer_with_a_token_that_lies_about_the_instance_or_the_execution_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_in_the_name_of_another_instance_or_call_is_refused_or_ignored() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("victim", "o").await;
     worker.episode_of("victim").await.answer(vec![call(1, "w")]).await;
     let theirs = worker.call().await;
@@ -85,9 +81,7 @@ async fn a_result_in_the_name_of_another_instance_or_call_is_refused_or_ignored(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_activity_with_a_refused_result_is_still_open_and_is_delivered_again_when_its_stream_breaks() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     episode(&client, &mut worker).await.answer(vec![call(1, "w")]).await;
     let first = worker.call().await;
     let lie = pb::ActivityResponse { instance_id: "somebody".into(), ..first.response() };

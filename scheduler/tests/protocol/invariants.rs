@@ -236,9 +236,7 @@ async fn invariant_4_a_replay_of_the_stored_history_gives_the_actions_that_are_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_5_new_events_begin_with_orchestrator_started_whose_times_strictly_increase_and_ids_are_in_place() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let mut clock = 0;
     for turn in 0..60 {

@@ -86,9 +86,7 @@ async fn texts_pass_unchanged_through_every_place_that_holds_one_and_through_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instance_ids_are_any_text_and_compared_byte_by_byte() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let ids = ["a", "A", "a ", "ą", "a\u{0328}", "a/b?c#d%20", "'; DROP TABLE instances; --", "x@y", "line\nbreak"];
     for id in ids {
         client.start(id, "o").await;
@@ -101,9 +99,7 @@ async fn instance_ids_are_any_text_and_compared_byte_by_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trace_contexts_are_forwarded_unchanged_also_odd_ones() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for (n, context) in [
         trace("a"),
         pb::TraceContext::default(),

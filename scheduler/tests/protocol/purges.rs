@@ -24,9 +24,7 @@ async fn ended(client: &Client, worker: &mut Worker, id: &str, end: pb::Orchestr
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_by_id_leaves_nothing_of_an_instance_that_has_ended() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let actions = vec![timer(1, from_now(Duration::from_secs(3_600))), call(2, "w"), complete(3, "")];
     worker.episode_of("a").await.answer(actions).await;
@@ -46,9 +44,7 @@ async fn a_purge_by_id_leaves_nothing_of_an_instance_that_has_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn purging_what_is_not_there_or_has_not_ended_is_ok_and_counts_nothing() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("running", "o").await;
     worker.episode_of("running").await.answer(vec![child(1, "kid", "o")]).await;
     worker.episode_of("kid").await.answer(vec![complete(1, "")]).await;
@@ -64,9 +60,7 @@ async fn purging_what_is_not_there_or_has_not_ended_is_ok_and_counts_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_takes_descendants_along_only_if_it_is_recursive_and_counts_them_all() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for root in ["x", "y"] {
         let (kid, grandkid) = (format!("{root}-kid"), format!("{root}-grandkid"));
         client.start(root, "o").await;
@@ -87,9 +81,7 @@ async fn a_purge_takes_descendants_along_only_if_it_is_recursive_and_counts_them
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_of_a_batch_takes_those_that_have_ended_and_at_most_five_hundred() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for id in ["a", "b"] {
         ended(&client, &mut worker, id, complete(1, "")).await;
     }
@@ -105,9 +97,7 @@ async fn a_purge_of_a_batch_takes_those_that_have_ended_and_at_most_five_hundred
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_by_filter_takes_what_ended_in_the_status_and_range_and_says_that_it_is_complete() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     ended(&client, &mut worker, "old", complete(1, "")).await;
     ended(&client, &mut worker, "failed", failed(1, failure("no"))).await;
     ended(&client, &mut worker, "completed", complete(1, "")).await;
@@ -131,9 +121,7 @@ async fn a_purge_by_filter_takes_what_ended_in_the_status_and_range_and_says_tha
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_that_runs_out_of_time_says_that_it_is_not_complete_and_can_be_repeated() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for n in 0..450 {
         ended(&client, &mut worker, &format!("i{n}"), complete(1, "")).await;
     }
@@ -168,9 +156,7 @@ async fn restart(client: &Client, id: &str, new: bool) -> Result<String, tonic::
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_under_the_same_id_begins_anew_with_name_version_input_and_tags() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client
         .start_with("a", "o", |r| {
             r.version = Some("3".into());
@@ -196,9 +182,7 @@ async fn a_restart_under_the_same_id_begins_anew_with_name_version_input_and_tag
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_under_a_new_id_works_in_any_status_and_leaves_the_old_instance_alone() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start_with("pending", "o", |r| r.input = Some("1".into())).await.unwrap();
     let new = restart(&client, "pending", true).await.unwrap();
     assert!(new.len() == 32 && client.get(&new).await.input.as_deref() == Some("1"));
@@ -227,9 +211,7 @@ async fn restarting_what_is_not_there_is_not_found_and_what_has_not_ended_failed
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_uses_the_input_of_the_current_generation_and_a_late_result_does_not_reach_it() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start_with("a", "o", |r| r.input = Some("1".into())).await.unwrap();
     worker.episode_of("a").await.answer(vec![continue_as_new(1, "2")]).await;
     worker.episode_of("a").await.answer(vec![call(1, "w"), complete(2, "")]).await;
@@ -259,9 +241,7 @@ async fn skip(client: &Client, ids: &[&str]) -> Result<Vec<String>, tonic::Statu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_are_ended_without_a_worker_and_those_that_are_not_are_named() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     ended(&client, &mut worker, "ended", complete(1, "")).await;
     client.start("running", "o").await;
     worker.episode_of("running").await.answer(vec![call(1, "w")]).await;

@@ -25,9 +25,7 @@ async fn failed_instance(client: &Client, worker: &mut Worker, id: &str) -> Epis
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rewinding_what_is_not_there_is_not_found_and_what_has_not_failed_failed_precondition() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     refused(rewind_of(&client, "none", "r").await, Code::NotFound);
     client.start("a", "o").await;
     refused(rewind_of(&client, "a", "r").await, Code::FailedPrecondition);
@@ -38,9 +36,7 @@ async fn rewinding_what_is_not_there_is_not_found_and_what_has_not_failed_failed
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewound_instance_runs_with_neither_output_nor_failure_and_who_waits_waits_again() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     failed_instance(&client, &mut worker, "a").await;
     rewind_of(&client, "a", "fixed").await.unwrap();
     let state = client.get("a").await;
@@ -58,9 +54,7 @@ async fn a_rewound_instance_runs_with_neither_output_nor_failure_and_who_waits_w
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rewound_history_lacks_failures_and_the_end_and_keeps_what_succeeded() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let before = failed_instance(&client, &mut worker, "a").await;
     rewind_of(&client, "a", "fixed").await.unwrap();
     let episode = worker.episode_of("a").await;
@@ -83,9 +77,7 @@ async fn the_rewound_history_lacks_failures_and_the_end_and_keeps_what_succeeded
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_failed_activity_runs_again_under_its_id_and_the_good_one_does_not() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     failed_instance(&client, &mut worker, "a").await;
     rewind_of(&client, "a", "fixed").await.unwrap();
     worker.episode_of("a").await.answer(vec![call(2, "bad")]).await;
@@ -102,9 +94,7 @@ async fn the_failed_activity_runs_again_under_its_id_and_the_good_one_does_not()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_before_the_rewind_does_not_reach_the_new_execution() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![call(1, "slow"), failed(2, failure("at once"))]).await;
     let slow = worker.call().await;
@@ -122,9 +112,7 @@ async fn an_answer_of_before_the_rewind_does_not_reach_the_new_execution() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_child_is_rewound_with_its_parent_and_answers_it() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("parent", "P").await;
     worker.episode_of("parent").await.answer(vec![child(1, "good", "K"), child(2, "bad", "K")]).await;
     for _ in 0..2 {
@@ -164,9 +152,7 @@ async fn a_failed_child_is_rewound_with_its_parent_and_answers_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_child_that_was_purged_is_created_afresh() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("parent", "P").await;
     let action = child_with(1, "kid", "K", |c| c.input = Some("in".into()));
     worker.episode_of("parent").await.answer(vec![action]).await;
@@ -188,9 +174,7 @@ async fn a_failed_child_that_was_purged_is_created_afresh() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_item_of_a_rewound_instance_holds_an_end_in_its_past() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     failed_instance(&client, &mut worker, "a").await;
     for round in 0..3 {
         rewind_of(&client, "a", &round.to_string()).await.unwrap();
@@ -209,9 +193,7 @@ async fn no_item_of_a_rewound_instance_holds_an_end_in_its_past() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewound_child_alone_answers_a_parent_only_if_that_waits() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("parent", "P").await;
     worker.episode_of("parent").await.answer(vec![child(1, "kid", "K")]).await;
     worker.episode_of("kid").await.answer(vec![failed(1, failure("no"))]).await;

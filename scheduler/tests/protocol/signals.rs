@@ -16,9 +16,7 @@ async fn waiting(client: &Client, worker: &mut Worker, id: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_reaches_the_worker_with_its_payload_and_the_case_of_its_name() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     waiting(&client, &mut worker, "a").await;
     client.raise("a", "ApprOval", Some("{\"yes\":1}")).await.unwrap();
     let episode = worker.episode_of("a").await;
@@ -41,9 +39,7 @@ async fn events_raised_before_an_instance_begins_come_after_execution_started_in
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_for_a_scheduled_instance_wait_for_its_start() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let due = from_now(Duration::from_millis(300));
     client.start_with("later", "o", |r| r.scheduled_start_timestamp = Some(at(due))).await.unwrap();
     client.raise("later", "go", Some("1")).await.unwrap();
@@ -54,9 +50,7 @@ async fn events_for_a_scheduled_instance_wait_for_its_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_for_an_instance_that_has_ended_are_ok_and_change_nothing() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![complete(1, "done")]).await;
     let (state, history) = (client.get("a").await, client.history("a").await);
@@ -73,9 +67,7 @@ async fn signals_for_an_instance_that_has_ended_are_ok_and_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_without_payload_and_one_with_an_empty_payload_stay_apart() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     waiting(&client, &mut worker, "a").await;
     client.suspend("a", None).await.unwrap();
     client.raise("a", "none", None).await.unwrap();
@@ -99,9 +91,7 @@ async fn an_event_without_payload_and_one_with_an_empty_payload_stay_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_termination_goes_to_the_worker_which_ends_the_instance() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     waiting(&client, &mut worker, "a").await;
     client.terminate("a", Some("\"enough\""), true).await.unwrap();
     let episode = worker.episode_of("a").await;
@@ -115,9 +105,7 @@ async fn a_termination_goes_to_the_worker_which_ends_the_instance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recursive_termination_reaches_all_open_descendants_when_it_is_committed() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("top", "o").await;
     worker.episode_of("top").await.answer(vec![child(1, "kid", "o"), child(2, "done", "o")]).await;
     for _ in 0..2 {
@@ -144,9 +132,7 @@ async fn a_recursive_termination_reaches_all_open_descendants_when_it_is_committ
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_termination_that_is_not_recursive_leaves_children_alone() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("top", "o").await;
     worker.episode_of("top").await.answer(vec![child(1, "kid", "o")]).await;
     worker.episode_of("kid").await.answer(vec![]).await;
@@ -161,9 +147,7 @@ async fn a_termination_that_is_not_recursive_leaves_children_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_instance_can_be_terminated() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     waiting(&client, &mut worker, "a").await;
     client.suspend("a", Some("wait")).await.unwrap();
     client.raise("a", "go", None).await.unwrap();
@@ -196,9 +180,7 @@ async fn where_no_worker_can_run_the_instance_the_scheduler_terminates_it_itself
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_no_worker_can_run_them_the_scheduler_terminates_a_whole_family() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("top", "o").await;
     worker.episode_of("top").await.answer(vec![child(1, "kid", "o")]).await;
     worker.episode_of("kid").await.answer(vec![child(1, "grandkid", "o")]).await;
@@ -226,9 +208,7 @@ async fn an_instance_whose_start_lies_in_the_future_can_be_terminated_at_once() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_is_suspended_when_the_call_returns_and_running_after_the_resumption() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     waiting(&client, &mut worker, "a").await;
     client.suspend("a", Some("audit")).await.unwrap();
     assert_eq!(client.status("a").await, Status::Suspended);
@@ -240,9 +220,7 @@ async fn the_status_is_suspended_when_the_call_returns_and_running_after_the_res
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_arrives_during_a_suspension_is_held_back_and_comes_in_order_after_the_resumption() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![call(1, "work"), timer(2, 0)]).await;
     let work = worker.call().await;
@@ -270,9 +248,7 @@ async fn what_arrives_during_a_suspension_is_held_back_and_comes_in_order_after_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_that_is_in_flight_when_the_instance_is_suspended_is_still_committed() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let episode = worker.episode_of("a").await;
     client.suspend("a", None).await.unwrap();
@@ -288,9 +264,7 @@ async fn a_turn_that_is_in_flight_when_the_instance_is_suspended_is_still_commit
 
 #[tokio::test(flavor = "multi_thread")]
 async fn suspending_twice_and_resuming_what_runs_are_ok_and_do_nothing() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     waiting(&client, &mut worker, "a").await;
     client.resume("a", Some("of nothing")).await.unwrap();
     client.suspend("a", Some("first")).await.unwrap();

@@ -56,9 +56,7 @@ async fn a_new_instance_is_pending_and_was_created_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn name_version_input_tags_and_trace_reach_the_state_and_execution_started() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client
         .start_with("a", "Órder", |r| {
             r.version = Some("1.2".into());
@@ -80,9 +78,7 @@ async fn name_version_input_tags_and_trace_reach_the_state_and_execution_started
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_execution_id_of_the_request_is_used_and_else_one_of_32_hex_digits_is_made() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start_with("chosen", "o", |r| r.execution_id = Some("my-execution".into())).await.unwrap();
     client.start("made", "o").await;
     let (chosen, made) = (worker.episode_of("chosen").await, worker.episode_of("made").await);
@@ -100,9 +96,7 @@ async fn the_execution_id_of_the_request_is_used_and_else_one_of_32_hex_digits_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_in_the_future_stays_pending_and_is_dispatched_when_its_time_has_come() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     let due = from_now(Duration::from_millis(400));
     client.start_with("later", "o", |r| r.scheduled_start_timestamp = Some(at(due))).await.unwrap();
     client.start("now", "o").await;
@@ -118,9 +112,7 @@ async fn a_start_in_the_future_stays_pending_and_is_dispatched_when_its_time_has
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scheduled_start_at_the_epoch_or_in_the_past_means_now() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for (id, when) in [("epoch", 0), ("past", from_now(Duration::ZERO) - 1_000_000)] {
         client.start_with(id, "o", |r| r.scheduled_start_timestamp = Some(at(when))).await.unwrap();
         worker.episode_of(id).await;
@@ -184,9 +176,7 @@ async fn an_instance_in_a_replaceable_status_makes_room_and_in_another_it_does_n
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_instance_is_replaced_and_what_it_has_at_workers_becomes_stale() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "old").await;
     let first = worker.episode_of("a").await;
     first.answer(vec![call(1, "work"), timer(2, from_now(Duration::from_secs(3600)))]).await;
@@ -213,9 +203,7 @@ async fn a_running_instance_is_replaced_and_what_it_has_at_workers_becomes_stale
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replacing_a_running_instance_tells_its_waiters_and_its_parent_that_it_was_terminated() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("parent", "o").await;
     worker.episode_of("parent").await.answer(vec![child(7, "kid", "o")]).await;
     let kid = worker.episode_of("kid").await;

@@ -176,9 +176,7 @@ async fn an_abandoned_episode_comes_again_with_the_same_events_and_a_new_token()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_activity_comes_again() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![call(1, "w")]).await;
     let first = worker.call().await;

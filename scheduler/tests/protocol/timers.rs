@@ -18,9 +18,7 @@ fn fired(episode: &Episode) -> Vec<(i32, i64)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timer_fires_with_its_id_and_time_and_not_before_it_by_the_orchestrators_clock() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let due = from_now(Duration::from_millis(120));
     worker.episode_of("a").await.answer(vec![timer(4, due)]).await;
@@ -33,9 +31,7 @@ async fn a_timer_fires_with_its_id_and_time_and_not_before_it_by_the_orchestrato
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timer_in_the_past_fires_now() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![timer(1, -5_000_000), timer(2, 0)]).await;
     let mut all = fired(&worker.episode_of("a").await);
@@ -45,9 +41,7 @@ async fn a_timer_in_the_past_fires_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timers_fire_in_the_order_of_their_times() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let now = from_now(Duration::from_millis(20));
     worker.episode_of("a").await.answer(vec![timer(1, now + 40_000), timer(2, now), timer(3, now + 20_000)]).await;
@@ -62,9 +56,7 @@ async fn timers_fire_in_the_order_of_their_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timers_of_any_length_are_accepted_and_dropped_when_their_instance_ends() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let far = [from_now(100 * YEAR), from_now(5_000 * YEAR), i64::MAX];
     let timers = (1..).zip(far).map(|(id, due)| timer(id, due)).collect();
@@ -77,9 +69,7 @@ async fn timers_of_any_length_are_accepted_and_dropped_when_their_instance_ends(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timer_that_nobody_waits_for_any_longer_still_fires() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![call(1, "w"), timer(2, from_now(Duration::from_millis(60)))]).await;
     worker.call().await.complete("won the race").await;
@@ -94,9 +84,7 @@ async fn a_timer_that_nobody_waits_for_any_longer_still_fires() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timer_without_a_time_fires_now() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let episode = worker.episode_of("a").await;
     let mut action = timer(1, 0);
@@ -108,9 +96,7 @@ async fn a_timer_without_a_time_fires_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timer_finer_than_a_microsecond_is_never_early() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let mut exact = at(from_now(Duration::from_millis(30)));
     exact.nanos += 999;

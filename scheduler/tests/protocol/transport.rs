@@ -141,9 +141,7 @@ async fn headers_of_the_managed_sdks_are_accepted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_gets_no_work_stays_open_until_some_comes() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for _ in 0..100 {
         client.rpc().hello(()).await.unwrap();
     }
@@ -153,9 +151,7 @@ async fn a_stream_that_gets_no_work_stays_open_until_some_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hello_is_answered_and_not_needed_before_work_items() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await;
     client.rpc().hello(()).await.expect("it answers");
@@ -173,9 +169,7 @@ async fn a_silent_stream_carries_a_health_ping_within_half_a_minute() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_of_several_mebibytes_are_accepted_and_histories_come_in_small_chunks() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("large", "o").await;
     let payload = "x".repeat(900 << 10);
     // Above the 3.9 MB that SDKs fill, and above the 4 MiB that clients accept.

@@ -10,9 +10,7 @@ fn request(id: &str, payloads: bool) -> pb::GetInstanceRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn input_and_output_are_shown_on_request_and_custom_status_and_failure_always() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start_with("a", "o", |r| r.input = Some("in".into())).await.unwrap();
     let episode = worker.episode_of("a").await;
     let mut response = episode.response(vec![end_with(1, Status::Failed, |c| {
@@ -40,9 +38,7 @@ async fn input_and_output_are_shown_on_request_and_custom_status_and_failure_alw
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_state_is_complete() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start_with("parent", "P", |r| r.version = Some("1".into())).await.unwrap();
     let kid = child_with(1, "kid", "K", |c| {
         c.version = Some("2".into());
@@ -79,9 +75,7 @@ async fn the_state_is_complete() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_for_the_start_ends_with_the_first_commit() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     let episode = worker.episode_of("a").await;
     let mut rpc = client.rpc();
@@ -102,9 +96,7 @@ async fn a_wait_for_the_start_ends_with_the_first_commit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_for_the_end_ends_with_each_terminal_status() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for status in [Status::Completed, Status::Failed, Status::Terminated, Status::Canceled] {
         let id = status.as_str_name();
         client.start(id, "o").await;
@@ -120,9 +112,7 @@ async fn a_wait_for_the_end_ends_with_each_terminal_status() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_waits_at_once_are_all_answered() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     for n in 0..10 {
         client.start(&format!("i{n}"), "o").await;
     }
@@ -168,9 +158,7 @@ async fn purged_instances_leave_no_waiter_hanging() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_for_an_instance_that_is_restarted_under_its_id_waits_for_the_new_one() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
+    let (_server, client, mut worker) = stand().await;
     client.start("a", "o").await;
     worker.episode_of("a").await.answer(vec![complete(1, "first")]).await;
     let restart = pb::RestartInstanceRequest { instance_id: "a".into(), restart_with_new_instance_id: false };

@@ -24,6 +24,14 @@ pub(crate) use tonic::Code;
 /// Nothing that a test waits for takes this long, also on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A scheduler, a client of it, and a worker that is connected. The scheduler ends when it is dropped.
+pub(crate) async fn stand() -> (Server, Client, Worker) {
+    let server = Server::start().await;
+    let client = server.client();
+    let worker = Worker::connect(&client).await;
+    (server, client, worker)
+}
+
 /// Waits for something that must happen.
 pub(crate) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, happens).await {
