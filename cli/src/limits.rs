@@ -9,7 +9,7 @@ use durawasm_host::sandbox::SandboxLimits;
 #[derive(Args)]
 #[command(next_help_heading = "Limits of guests")]
 pub(crate) struct LimitArguments {
-    /// The largest payload, in bytes. The scheduler has the same option.
+    /// The largest payload, in bytes (default 16 MiB). The scheduler has the same option.
     #[arg(long, value_name = "BYTES")]
     payload_limit: Option<usize>,
     /// Fuel of one episode of an orchestration: about one unit for each WebAssembly instruction.

@@ -392,7 +392,7 @@ fn a_guest_that_breaks_the_contract_is_parked() {
 
 #[test]
 fn a_payload_over_the_limit_is_parked() {
-    let large = Some("x".repeat((1 << 20) + 1));
+    let large = Some("x".repeat((16 << 20) + 1));
     parks(vec![Command::CustomStatus(large.clone())], ParkReason::Limit(Limit::Payload));
     parks(vec![Command::Complete(Ok(large))], ParkReason::Limit(Limit::Payload));
 }

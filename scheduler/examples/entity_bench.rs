@@ -51,6 +51,7 @@ async fn scheduler(folder: &Path) -> Result<(Client, tokio::task::JoinHandle<()>
         hubs: Vec::new(),
         dev: false,
         limits: Limits::default(),
+        payloads: Default::default(),
         fail_after: None,
     };
     let scheduler = Scheduler::build(options).await?;

@@ -16,6 +16,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::core::partition::Limits;
 use crate::hub::Fatal;
 use crate::hub::directory::Directory;
+use crate::payload::PayloadOptions;
 use crate::service::{Service, deadline};
 use crate::store::StoreError;
 
@@ -39,6 +40,8 @@ pub struct Options {
     pub dev: bool,
     /// Bounds.
     pub limits: Limits,
+    /// How large payloads are kept.
+    pub payloads: PayloadOptions,
     /// For tests: every hub's disk fails after so many commits.
     pub fail_after: Option<u64>,
 }
@@ -85,6 +88,7 @@ impl Scheduler {
             options.data.as_deref(),
             &options.hubs,
             options.limits,
+            options.payloads,
             options.dev,
             options.fail_after,
             sender,

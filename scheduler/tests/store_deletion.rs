@@ -37,8 +37,9 @@ fn when_everything_is_purged_all_tables_are_empty_but_for_the_incarnation() {
         let page = store.list(&InstanceFilter::default(), InstanceOrder::Created, None, size).expect("it is listed");
         assert!(page.instances.is_empty() && page.next.is_none());
         drop(store);
-        let empty = ["entities", "entity_queues", "entity_states", "history", "inbox", "instances", "timers"]
-            .map(|table| (table.to_owned(), 0));
+        let empty =
+            ["entities", "entity_queues", "entity_states", "history", "inbox", "instances", "payload_refs", "timers"]
+                .map(|table| (table.to_owned(), 0));
         let (meta, others): (Vec<_>, Vec<_>) = rows(&path).into_iter().partition(|(table, _)| table == "meta");
         assert_eq!(others, empty, "seed {seed}");
         assert_eq!(meta, [("meta".to_owned(), 1)]);

@@ -9,6 +9,7 @@ use durawasm_proto::durabletask::history_event::EventType;
 use durawasm_scheduler::core::batch::Batch;
 use durawasm_scheduler::core::entity::{CallSite, CriticalSection, EntityLock, EntityRecord, QueueEntry};
 use durawasm_scheduler::core::ids::{ExecutionId, Incarnation, InstanceId, InstanceKey, RunId};
+use durawasm_scheduler::core::payload::{Hash, HubKey, Reference};
 use durawasm_scheduler::core::record::{
     InboxEntry, InstanceRecord, ParentLink, Parked, Status, StoredEvent, TimerRecord, TurnId,
 };
@@ -282,7 +283,7 @@ fn schema(path: &Path) -> Vec<(String, Vec<String>)> {
 }
 
 #[test]
-fn files_of_format_1_are_brought_to_format_3() {
+fn files_of_format_1_are_brought_to_format_4() {
     let (folder, path) = copy_of(1);
     for _ in 0..2 {
         let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
@@ -295,7 +296,7 @@ fn files_of_format_1_are_brought_to_format_3() {
 }
 
 #[test]
-fn files_of_format_2_are_brought_to_format_3() {
+fn files_of_format_2_are_brought_to_format_4() {
     let (folder, path) = copy_of(2);
     for _ in 0..2 {
         let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
@@ -311,11 +312,54 @@ fn files_of_format_2_are_brought_to_format_3() {
 }
 
 #[test]
-fn files_of_format_3_are_read() {
-    let (_folder, path) = copy_of(3);
+fn files_of_format_3_are_brought_to_format_4() {
+    let (folder, path) = copy_of(3);
+    let mut keys = Vec::new();
+    for opening in 0..3 {
+        let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
+        keys.push(store.payload_key());
+        assert!(!store.is_payload_referenced(PAYLOAD).expect("it can be read"));
+        if opening == 2 {
+            break;
+        }
+        check(&store);
+        check_entities(&store);
+    }
+    assert!(keys[0] != HubKey(0) && keys.iter().all(|key| *key == keys[0]), "a key is made once: {keys:?}");
+    let new = folder.path().join("new.db");
+    drop(SqliteStore::create(&new, SqliteOptions::default()).expect("it is made"));
+    assert_eq!(schema(&path), schema(&new));
+}
+
+/// What format 4 added: an instance whose custom status is kept elsewhere.
+fn referring() -> InstanceRecord {
+    let reference = Reference { key: HubKey(1), hash: PAYLOAD, length: 70_000 };
+    InstanceRecord {
+        key: InstanceKey((1 << 32) + 9),
+        id: InstanceId::trusted("report"),
+        run: RunId((1 << 32) + 10),
+        custom_status: Some(reference.to_string()),
+        section: None,
+        ..locking()
+    }
+}
+
+const PAYLOAD: Hash = Hash([0xab; 32]);
+
+fn check_references(store: &SqliteStore) {
+    let loaded = store.load(&referring().id).expect("it loads").expect("it is there");
+    assert_eq!(loaded.record, referring());
+    assert!(store.is_payload_referenced(PAYLOAD).expect("it can be read"));
+    assert_ne!(store.payload_key(), HubKey(0));
+}
+
+#[test]
+fn files_of_format_4_are_read() {
+    let (_folder, path) = copy_of(4);
     let store = SqliteStore::open(&path, SqliteOptions::default()).expect("it opens");
     check(&store);
     check_entities(&store);
+    check_references(&store);
 }
 
 #[test]
@@ -344,7 +388,7 @@ fn a_file_of_an_older_format_with_a_damaged_row_is_refused_and_stays_as_it_is() 
 fn what_is_written_today_reads_as_the_golden_file_of_its_format_does() {
     let keep = std::env::var_os("DURAWASM_WRITE_GOLDEN").is_some();
     let folder = tempfile::tempdir().expect("a folder");
-    let path = if keep { golden(3) } else { folder.path().join("hub.db") };
+    let path = if keep { golden(4) } else { folder.path().join("hub.db") };
     assert!(!path.exists(), "{} is there already, and is frozen", path.display());
     let store = SqliteStore::create(&path, SqliteOptions::default()).expect("it is made");
     let mut batch = Batch::default();
@@ -361,9 +405,11 @@ fn what_is_written_today_reads_as_the_golden_file_of_its_format_does() {
     for entry in queue() {
         batch.put_queue(locked().key, entry.into());
     }
+    batch.put_instance(&referring());
     store.commit(&batch).expect("it is taken");
     check(&store);
     check_entities(&store);
+    check_references(&store);
     drop(store);
     if keep {
         fs::remove_file(format!("{}.lock", path.display())).expect("it is removed");
@@ -382,7 +428,7 @@ fn a_file_of_a_newer_format_is_refused_and_left_alone() {
     let before = fs::read(&path).expect("it is read");
 
     let error = SqliteStore::open(&path, SqliteOptions::default()).expect_err("it is refused");
-    assert!(matches!(error, StoreError::NewerFormat { found: 99, known: 3 }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 99, known: 4 }), "{error}");
     assert_eq!(fs::read(&path).expect("it is read"), before);
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use durawasm_scheduler::core::ids::InstanceId;
 use durawasm_scheduler::core::message::Input;
+use durawasm_scheduler::core::payload::HubKey;
 use durawasm_scheduler::hub::{Fatal, Hub};
+use durawasm_scheduler::payload::memory::Memory;
+use durawasm_scheduler::payload::{PayloadOptions, PayloadStore};
 use durawasm_scheduler::store::StoreError;
 use durawasm_scheduler::store::failing::{FailingStore, Fate};
 use durawasm_scheduler::store::memory::MemoryStore;
@@ -14,7 +17,9 @@ async fn a_hub_that_cannot_read_an_instance_ends_instead_of_losing_what_was_sent
     let store = Arc::new(FailingStore::after(u64::MAX, Fate::Lost, MemoryStore::new()));
     let (sink, mut fatal) = tokio::sync::mpsc::unbounded_channel();
     let shutdown = tokio_util::sync::CancellationToken::new();
-    let hub = Hub::start("h", store.clone(), Default::default(), sink, &shutdown).expect("it starts");
+    let options = PayloadOptions::default();
+    let payloads = PayloadStore::new(HubKey(0), &options, 1 << 20, Arc::new(Memory::default()));
+    let hub = Hub::start("h", store.clone(), Default::default(), payloads, sink, &shutdown).expect("it starts");
     let nobody = InstanceId::parse("nobody").expect("an id");
     let raise = |id: InstanceId| move |call| Input::Raise(call, id, "event".into(), None);
     let refused = hub.call(raise(nobody.clone())).await.expect_err("there is no such instance");

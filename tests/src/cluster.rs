@@ -151,8 +151,18 @@ impl World {
     /// # Errors
     /// If something does not become ready.
     pub async fn start(components: &Path) -> Result<Self> {
-        let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
-        let host = start_host(&scheduler.uri(), components, &[]).await?;
+        // The tests of what is over the limit need not be large.
+        Self::with(components, &["--payload-limit=1048576"], &["--payload-limit=1048576"]).await
+    }
+
+    /// Starts all three, the scheduler and the host with these arguments.
+    ///
+    /// # Errors
+    /// If something does not become ready.
+    pub async fn with(components: &Path, scheduler: &[&str], host: &[&str]) -> Result<Self> {
+        let arguments = scheduler.iter().map(|&argument| argument.to_owned()).collect();
+        let scheduler = Scheduler::start(SchedulerOptions { arguments, ..SchedulerOptions::default() }).await?;
+        let host = start_host(&scheduler.uri(), components, host).await?;
         let client = scheduler.client().await?;
         Ok(Self { scheduler, host, client, components: components.into() })
     }

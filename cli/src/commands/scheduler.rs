@@ -7,7 +7,13 @@ use std::{
 
 use clap::Args;
 use durawasm_errors::{Code, CodedError};
-use durawasm_scheduler::{Options, Scheduler, SchedulerError, core::partition::Limits, hub::Fatal, store::StoreError};
+use durawasm_scheduler::{
+    Options, Scheduler, SchedulerError,
+    core::partition::Limits,
+    hub::Fatal,
+    payload::{PayloadOptions, Place},
+    store::StoreError,
+};
 
 use crate::{
     console::Console,
@@ -33,8 +39,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     dev: bool,
     /// The largest payload, in bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().payload_bytes)]
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().payload_bytes, value_parser = payload_limit)]
     payload_limit: usize,
+    /// A payload of more bytes than this is kept in the payload store instead of the task hub's file.
+    #[arg(long, value_name = "BYTES", default_value_t = PayloadOptions::default().threshold)]
+    payload_threshold: usize,
+    /// Where large payloads are kept: a folder, or a URL like s3://BUCKET/PREFIX. Without it, in a folder beside each task hub's file.
+    #[arg(long, env = "DURAWASM_PAYLOAD_STORE", value_name = "PLACE", conflicts_with = "in_memory")]
+    payload_store: Option<Place>,
     /// For tests: the disk fails after so many commits.
     #[arg(long, hide = true, value_name = "COMMITS")]
     fail_after: Option<u64>,
@@ -51,6 +63,11 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         hubs: arguments.hubs,
         dev: arguments.dev,
         limits: Limits { payload_bytes: arguments.payload_limit, ..Limits::default() },
+        payloads: PayloadOptions {
+            threshold: arguments.payload_threshold,
+            place: arguments.payload_store.unwrap_or_default(),
+            ..PayloadOptions::default()
+        },
         fail_after: arguments.fail_after,
     };
     let data = options.data.clone();
@@ -68,6 +85,17 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     scheduler.run(shutdown).await.map_err(stopped)?;
     tracing::info!("the scheduler has ended in order");
     Ok(())
+}
+
+fn payload_limit(text: &str) -> Result<usize, String> {
+    let most = Limits::MOST_PAYLOAD_BYTES;
+    match text.parse() {
+        Ok(bytes) if bytes <= most => Ok(bytes),
+        Ok(_) => {
+            Err(format!("at most {most} ({} MiB): a message must have room for more than one payload", most >> 20))
+        }
+        Err(error) => Err(format!("{error}: give a number of bytes")),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

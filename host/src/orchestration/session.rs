@@ -67,7 +67,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { payload: 1 << 20, commands: 100_000, pending: 100_000, fuel: Some(FUEL), batch: 1 }
+        Self { payload: 16 << 20, commands: 100_000, pending: 100_000, fuel: Some(FUEL), batch: 1 }
     }
 }
 

@@ -59,7 +59,7 @@ impl Default for SandboxLimits {
             memory: 256 << 20,
             tables: 1 << 20,
             deadline: Duration::from_secs(300),
-            payload: 1 << 20,
+            payload: 16 << 20,
             answer: 64 << 20,
             log_lines: 1_000,
             log_bytes: 1 << 20,

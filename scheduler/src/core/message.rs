@@ -250,6 +250,8 @@ pub struct EpisodeItem {
     pub new_events: Vec<pb::HistoryEvent>,
     /// The worker's own trace context.
     pub trace: Option<pb::OrchestrationTraceContext>,
+    /// How often in a row it came back without an answer.
+    pub returns: u32,
 }
 
 /// A question to send to a worker.
@@ -278,8 +280,8 @@ pub enum Effect {
     Reply(RequestId, Result<Reply, Refusal>),
     /// Send an episode to a worker.
     SendEpisode(StreamId, Box<EpisodeItem>),
-    /// Send an activity to a worker.
-    SendActivity(StreamId, Token, Arc<pb::ActivityRequest>),
+    /// Send an activity to a worker; it came back so often without a result.
+    SendActivity(StreamId, Token, Arc<pb::ActivityRequest>, u32),
     /// Send a batch of an entity's operations to a worker.
     SendBatch(StreamId, Box<BatchItem>),
     /// Ask a worker.

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod instance;
 pub mod message;
 pub mod partition;
+pub mod payload;
 pub mod pipeline;
 pub mod record;
 pub mod surroundings;

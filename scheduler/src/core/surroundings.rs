@@ -30,7 +30,7 @@ pub trait Lookup {
 /// Bounds that an operator may set.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The longest input, output, event payload or custom status in bytes.
+    /// The longest input, output, event payload, custom status or state of an entity in bytes. At most [`Limits::MOST_PAYLOAD_BYTES`].
     pub payload_bytes: usize,
     /// How many new events one episode brings at most…
     pub new_events: usize,
@@ -44,10 +44,15 @@ pub struct Limits {
     pub activity_grace: Duration,
 }
 
+impl Limits {
+    /// What `payload_bytes` may be: a message has 64 MiB, and must have room for an entity's state, an input, and what is beside them.
+    pub const MOST_PAYLOAD_BYTES: usize = 24 << 20;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            payload_bytes: 1 << 20,
+            payload_bytes: 16 << 20,
             new_events: 4_000,
             new_event_bytes: 2 << 20,
             entity_operations: 500,

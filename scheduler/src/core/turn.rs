@@ -6,7 +6,6 @@ use durawasm_proto::{durabletask as pb, v1};
 use pb::history_event::EventType;
 use pb::orchestrator_action::OrchestratorActionType as Action;
 use pb::send_entity_message_action::EntityMessageType;
-use prost::Message as _;
 
 use super::delivery::Delivery;
 use super::dispatch::Work;
@@ -18,7 +17,7 @@ use super::message::{Change, Effect, EpisodeItem, Refusal, Reply};
 use super::partition::Partition;
 use super::record::{InboxEntry, Parked, Status, StoredEvent, TimerRecord, TurnId};
 use super::token::{Token, WorkKind};
-use super::{chunks, events};
+use super::{chunks, events, payload};
 
 /// Parts of one answer that are kept at most, so that a worker cannot fill the memory.
 const MAX_CHUNKS: usize = 4_096;
@@ -56,7 +55,7 @@ impl Partition {
         let mut bytes = 0;
         let mut taken = 0;
         for entry in instance.inbox.iter().take(self.limits.new_events) {
-            bytes += entry.stored.event.encoded_len();
+            bytes += payload::event_weight(&entry.stored.event);
             if bytes > self.limits.new_event_bytes && taken > 0 {
                 break;
             }
@@ -100,6 +99,7 @@ impl Partition {
             fuel: instance.record.fuel.and_then(|fuel| fuel.execution),
             new_events,
             trace: instance.record.trace.clone(),
+            returns: instance.returns,
         };
         // All of its past is on disk by then; the new events may still be on their way there, because the answer can only be
         // written behind them.
@@ -128,8 +128,8 @@ impl Partition {
             let Turn::Sent(episode) = &mut instance.turn else { return Ok(Reply::Void) };
             let index = response.chunk_index.unwrap_or(0);
             // One that is sent again takes the place of the first.
-            let before = episode.chunks.get(&index).map_or(0, prost::Message::encoded_len);
-            episode.chunk_bytes += response.encoded_len();
+            let before = episode.chunks.get(&index).map_or(0, payload::answer_weight);
+            episode.chunk_bytes += payload::answer_weight(&response);
             episode.chunk_bytes -= before;
             if episode.chunks.len() >= MAX_CHUNKS || episode.chunk_bytes > MAX_CHUNK_BYTES {
                 self.give_back(token);
@@ -381,7 +381,7 @@ impl Partition {
         let record = &mut instance.record;
         let first = record.history_len;
         record.history_len += history.len() as u64;
-        record.history_bytes += history.iter().map(|e| e.event.encoded_len() as u64).sum::<u64>();
+        record.history_bytes += history.iter().map(|e| payload::event_weight(&e.event) as u64).sum::<u64>();
         self.batch.append(record.run, first, history);
         instance.history_batch = self.batch_seq;
     }

@@ -214,8 +214,8 @@ impl Partition {
             open.stay = Stay::Sent(stream, token.attempt);
             let work = Work::Activity(id.clone(), token.run, position);
             self.dispatcher.occupy(stream, WorkKind::Activity, token.attempt, work);
-            let request = open.request.clone();
-            self.effect(instance.history_batch, Effect::SendActivity(stream, token, request));
+            let (request, returns) = (open.request.clone(), open.returns);
+            self.effect(instance.history_batch, Effect::SendActivity(stream, token, request, returns));
         }
         self.instances.insert(id.clone(), instance);
     }

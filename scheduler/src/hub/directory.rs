@@ -10,6 +10,7 @@ use tonic::Status;
 
 use super::{FatalSink, Hub};
 use crate::core::partition::Limits;
+use crate::payload::{PayloadOptions, PayloadStore};
 use crate::store::directory::{DataDir, HubName};
 use crate::store::failing::{FailingStore, Fate};
 use crate::store::memory::MemoryStore;
@@ -26,6 +27,7 @@ pub struct Directory {
     /// None: everything is in memory.
     data: Option<DataDir>,
     limits: Limits,
+    payloads: PayloadOptions,
     /// Hubs come into being on first use.
     on_demand: bool,
     /// For tests: the disk fails after so many commits.
@@ -44,6 +46,7 @@ impl Directory {
         data: Option<&Path>,
         wanted: &[String],
         limits: Limits,
+        payloads: PayloadOptions,
         on_demand: bool,
         fail_after: Option<u64>,
         fatal: FatalSink,
@@ -56,6 +59,7 @@ impl Directory {
             changes: Mutex::default(),
             data,
             limits,
+            payloads,
             on_demand,
             fail_after,
             fatal,
@@ -76,7 +80,11 @@ impl Directory {
             (Some(data), Some(commits)) => Arc::new(FailingStore::after(commits, Fate::Lost, data.open_hub(&parsed)?)),
             (None, _) => Arc::new(MemoryStore::new()),
         };
-        let hub = Hub::start(name, store, self.limits.clone(), self.fatal.clone(), &self.shutdown)?;
+        let (key, file) = (store.payload_key(), self.data.as_ref().map(|data| data.file(&parsed)));
+        let place = self.payloads.place.open(name, key, file.as_deref());
+        let backend = place.map_err(|error| StoreError::Io(error.to_string()))?;
+        let payloads = PayloadStore::new(key, &self.payloads, self.limits.payload_bytes, backend);
+        let hub = Hub::start(name, store, self.limits.clone(), payloads, self.fatal.clone(), &self.shutdown)?;
         self.hubs.write().insert(name.to_owned(), hub.clone());
         Ok(hub)
     }
@@ -134,8 +142,10 @@ impl Directory {
 
     async fn remove(&self, name: &str) -> Result<(), Status> {
         let hub = self.hubs.write().remove(name);
+        let mut payloads = None;
         if let Some(hub) = hub {
             hub.stop().await;
+            payloads = Some(hub.payloads().clone());
         }
         if let Some(data) = &self.data {
             let name_parsed = HubName::parse(name).map_err(|e| changed(name, &e))?;
@@ -145,6 +155,12 @@ impl Directory {
                 tokio::task::block_in_place(|| self.start(name)).map_err(|e| changed(name, &e))?;
                 return Err(changed(name, &error));
             }
+        }
+        // The hub is gone. What cannot be deleted now is in nobody's way: another hub of that name has another key.
+        if let Some(payloads) = payloads
+            && let Err(error) = payloads.clear().await
+        {
+            tracing::warn!(hub = name, %error, "the payloads of a deleted task hub cannot all be deleted");
         }
         Ok(())
     }

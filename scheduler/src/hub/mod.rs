@@ -3,10 +3,10 @@
 //! [`Hub`] is the cheap handle that the gRPC service holds. Calls become [`Input`]s of the core; reads go to the store directly,
 //! which shows committed state alone, so a client sees what it was told and never more.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use durawasm_proto::durabletask as pb;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -18,12 +18,14 @@ use crate::core::pipeline::Pipeline;
 use crate::core::record::StoredEvent;
 use crate::core::time::Timestamp;
 use crate::core::token::Token;
+use crate::payload::{PayloadStore, Pins};
 use crate::store::{
     EntityFilter, EntityPage, EntityView, InstanceFilter, InstanceOrder, InstancePage, InstanceView, PageSize, Place,
     Store, StoreError,
 };
 
 pub mod directory;
+pub mod edge;
 mod partition;
 mod watch;
 mod writer;
@@ -34,7 +36,7 @@ pub use watch::Watch;
 #[derive(Debug)]
 pub enum Outgoing {
     /// Work.
-    Item(pb::WorkItem),
+    Item(edge::Item),
     /// A question.
     Question(Box<crate::core::message::Question>),
     /// Work that turned out to be void, or cannot be read, before it was sent: its token is given back.
@@ -68,6 +70,16 @@ pub struct Call {
     pub request: Option<RequestId>,
     /// Who waits.
     pub waiter: Waiter,
+    /// Payloads that the input refers to, kept until it is answered.
+    pub pins: Pins,
+}
+
+impl Call {
+    /// An input that has no answer.
+    #[must_use]
+    pub fn unanswered(input: Input) -> Self {
+        Self { input, request: None, waiter: Waiter::Nobody, pins: Pins::default() }
+    }
 }
 
 /// Why a hub stopped by itself. Nothing leaves it from then on; what it acknowledged is on disk.
@@ -106,6 +118,9 @@ struct Inner {
     name: String,
     incarnation: Incarnation,
     store: Arc<dyn Store>,
+    payloads: PayloadStore,
+    /// Payloads of answers that have come in part, by token.
+    parts: parking_lot::Mutex<HashMap<String, Pins>>,
     inbox: crossbeam_channel::Sender<Message>,
     watch: Arc<Watch>,
     requests: AtomicU64,
@@ -113,6 +128,8 @@ struct Inner {
     /// Lets only so many listings and pages of histories be read at the same time.
     readers: tokio::sync::Semaphore,
     thread: parking_lot::Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Deletes payloads that nothing refers to.
+    collector: parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>,
     /// Fires when this hub, or the whole scheduler, stops: what waits for it ends.
     stopping: CancellationToken,
 }
@@ -127,6 +144,7 @@ impl Hub {
         name: &str,
         store: Arc<dyn Store>,
         limits: Limits,
+        payloads: PayloadStore,
         fatal: FatalSink,
         shutdown: &CancellationToken,
     ) -> Result<Self, StoreError> {
@@ -147,17 +165,28 @@ impl Hub {
             fatal,
             name.to_owned(),
         );
+        let stopping = shutdown.child_token();
+        let collector = {
+            let (store, name, stopping) = (Arc::clone(&store), name.to_owned(), stopping.clone());
+            let collecting = payloads.clone().run_collector(store, name);
+            tokio::spawn(async move {
+                stopping.run_until_cancelled(collecting).await;
+            })
+        };
         let inner = Inner {
             name: name.to_owned(),
             incarnation: recovered.incarnation,
             store,
+            payloads,
+            parts: Default::default(),
             inbox: sender,
             watch,
             requests: AtomicU64::new(0),
             streams: AtomicU64::new(0),
             readers: tokio::sync::Semaphore::new(READS_AT_A_TIME),
             thread: parking_lot::Mutex::new(Some(thread)),
-            stopping: shutdown.child_token(),
+            collector: parking_lot::Mutex::new(Some(collector)),
+            stopping,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -177,10 +206,11 @@ impl Hub {
     /// Sends an input and waits for its answer, which comes when its effect is on disk.
     ///
     /// # Errors
-    /// The core's refusal, or UNAVAILABLE while the hub stops.
+    /// The core's refusal, or UNAVAILABLE while the hub stops or a large payload cannot be stored.
     pub async fn call(&self, input: impl FnOnce(RequestId) -> Input) -> Result<Reply, Status> {
         let (sender, receiver) = oneshot::channel();
-        self.send(vec![self.prepare(input, Waiter::Call(sender))]);
+        let call = self.take_in(self.prepare(input, Waiter::Call(sender))).await?;
+        self.send(vec![call]);
         match receiver.await {
             Ok(answer) => answer.map_err(crate::service::status::of_refusal),
             Err(_) => Err(self.stopping()),
@@ -190,10 +220,10 @@ impl Hub {
     /// Numbers an input.
     pub fn prepare(&self, input: impl FnOnce(RequestId) -> Input, waiter: Waiter) -> Call {
         let request = RequestId(self.inner.requests.fetch_add(1, Ordering::Relaxed) + 1);
-        Call { input: input(request), request: Some(request), waiter }
+        Call { input: input(request), request: Some(request), waiter, pins: Pins::default() }
     }
 
-    /// Sends inputs, in order.
+    /// Sends inputs, in order. What comes from outside goes through [`Hub::take_in`] first.
     pub fn send(&self, calls: Vec<Call>) {
         // A hub that has stopped drops the waiters, which is how they learn of it.
         let _ = self.inner.inbox.send(Message::Calls(calls));
@@ -212,7 +242,7 @@ impl Hub {
         Connection { hub: self.clone(), stream }
     }
 
-    /// Reads an instance as it is committed.
+    /// Reads an instance as it is committed. What of it is shown goes through [`Hub::resolve_view`].
     ///
     /// # Errors
     /// DATA_LOSS if what is stored is damaged.
@@ -242,12 +272,20 @@ impl Hub {
         self.read(move |store| store.list_entities(&filter, after.as_ref(), size)).await
     }
 
-    /// Reads a part of a committed history.
+    /// Reads a part of a committed history of an instance, with its texts.
     ///
     /// # Errors
     /// DATA_LOSS if what is stored is damaged.
-    pub async fn history(&self, run: RunId, from: Position, max_bytes: usize) -> Result<Vec<StoredEvent>, Status> {
-        self.read(move |store| store.history(run, from, max_bytes)).await
+    pub async fn history(
+        &self,
+        id: &InstanceId,
+        run: RunId,
+        from: Position,
+        max_bytes: usize,
+    ) -> Result<Vec<StoredEvent>, Status> {
+        let mut events = self.read(move |store| store.history(run, from, max_bytes)).await?;
+        self.resolve_events(&mut events, id).await?;
+        Ok(events)
     }
 
     /// Lists instances as they are committed.
@@ -291,6 +329,12 @@ impl Hub {
         }
     }
 
+    /// Its large texts.
+    #[must_use]
+    pub fn payloads(&self) -> &PayloadStore {
+        &self.inner.payloads
+    }
+
     /// Who waits for changes of instances.
     #[must_use]
     pub fn watch(&self) -> &Arc<Watch> {
@@ -304,6 +348,10 @@ impl Hub {
         let thread = self.inner.thread.lock().take();
         if let Some(thread) = thread {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        let collector = self.inner.collector.lock().take();
+        if let Some(collector) = collector {
+            let _ = collector.await;
         }
     }
 
@@ -335,14 +383,13 @@ impl Connection {
     /// Sends this worker nothing more; it answers what it has.
     #[must_use]
     pub fn drain(&self) -> Call {
-        Call { input: Input::Drain(self.stream), request: None, waiter: Waiter::Nobody }
+        Call::unanswered(Input::Drain(self.stream))
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let call = Call { input: Input::Disconnect(self.stream), request: None, waiter: Waiter::Nobody };
-        self.hub.send(vec![call]);
+        self.hub.send(vec![Call::unanswered(Input::Disconnect(self.stream))]);
     }
 }
 

@@ -17,6 +17,8 @@ use crate::core::ids::{BatchSeq, RequestId, StreamId};
 use crate::core::message::{Effect, EpisodeItem, Input};
 use crate::core::pipeline::Pipeline;
 use crate::hub::Outgoing;
+use crate::hub::edge::Item;
+use crate::payload::Pins;
 use crate::store::committed::Committed;
 use crate::store::{Store, StoreError};
 
@@ -48,7 +50,8 @@ struct Thread {
     hub: String,
     /// Why an instance could not be read, if so: nothing is taken in any more.
     failed: Option<StoreError>,
-    waiters: HashMap<RequestId, Waiter>,
+    /// Who waits for what; and the payloads that are kept until then.
+    waiters: HashMap<RequestId, (Waiter, Pins)>,
     workers: HashMap<StreamId, Worker>,
     /// Reads the past of cold instances, so that a long history holds nobody up.
     runtime: tokio::runtime::Handle,
@@ -160,7 +163,7 @@ impl Thread {
 
     fn call(&mut self, call: Call) {
         if let Some(request) = call.request {
-            self.waiters.insert(request, call.waiter);
+            self.waiters.insert(request, (call.waiter, call.pins));
         }
         if let Input::Disconnect(stream) = &call.input {
             self.workers.remove(stream);
@@ -181,7 +184,7 @@ impl Thread {
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Reply(request, answer) => match self.waiters.remove(&request) {
+                Effect::Reply(request, answer) => match self.waiters.remove(&request).map(|(waiter, _pins)| waiter) {
                     Some(Waiter::Call(sender)) => drop(sender.send(answer)),
                     Some(Waiter::Session(sink, sequence)) => {
                         let outgoing = match answer {
@@ -192,19 +195,20 @@ impl Thread {
                     }
                     Some(Waiter::Nobody) | None => {}
                 },
-                Effect::SendActivity(stream, token, request) => {
+                Effect::SendActivity(stream, token, request, returns) => {
                     if let Some(worker) = self.workers.get(&stream) {
                         let request = Arc::unwrap_or_clone(request);
                         let item = pb::WorkItem {
                             request: Some(Request::ActivityRequest(request)),
                             completion_token: token.to_string(),
                         };
-                        drop(worker.sink.send(Outgoing::Item(item)));
+                        drop(worker.sink.send(Outgoing::Item(Item { item, returns })));
                     }
                 }
                 Effect::SendBatch(stream, item) => {
                     if let Some(worker) = self.workers.get(&stream) {
-                        drop(worker.sink.send(Outgoing::Item(batch_item(*item))));
+                        let (returns, item) = (item.returns, batch_item(*item));
+                        drop(worker.sink.send(Outgoing::Item(Item { item, returns })));
                     }
                 }
                 Effect::SendEpisode(stream, item) => self.send_episode(stream, *item),
@@ -222,8 +226,10 @@ impl Thread {
     fn send_episode(&self, stream: StreamId, item: EpisodeItem) {
         let Some(worker) = self.workers.get(&stream) else { return };
         let streamed = worker.history_streaming && item.past_bytes > INLINE_PAST_BYTES;
+        let returns = item.returns;
         if item.past == 0 || item.warm || streamed {
-            drop(worker.sink.send(Outgoing::Item(work_item(item, Vec::new(), streamed))));
+            let item = work_item(item, Vec::new(), streamed);
+            drop(worker.sink.send(Outgoing::Item(Item { item, returns })));
             return;
         }
         let (store, sink, hub) = (Arc::clone(&self.store), worker.sink.clone(), self.hub.clone());
@@ -235,7 +241,8 @@ impl Thread {
                 if !extended {
                     past.retain(|event| !events::is_annotation(event));
                 }
-                drop(sink.send(Outgoing::Item(work_item(item, past, false))));
+                let item = work_item(item, past, false);
+                drop(sink.send(Outgoing::Item(Item { item, returns })));
             }
             Ok(_) => drop(sink.send(Outgoing::Void(item.token))),
             Err(error) => {

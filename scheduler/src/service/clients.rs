@@ -36,9 +36,9 @@ pub async fn start(hub: &Hub, request: pb::CreateInstanceRequest) -> Result<pb::
 }
 
 /// Shows an instance.
-pub fn get(hub: &Hub, request: &pb::GetInstanceRequest) -> Result<pb::GetInstanceResponse, Status> {
+pub async fn get(hub: &Hub, request: &pb::GetInstanceRequest) -> Result<pb::GetInstanceResponse, Status> {
     let id = convert::instance_id(&request.instance_id)?;
-    Ok(shown(hub.view(&id, request.get_inputs_and_outputs)?, request.get_inputs_and_outputs))
+    shown(hub, hub.view(&id, request.get_inputs_and_outputs)?, request.get_inputs_and_outputs).await
 }
 
 /// Holds the call until the instance has begun, or is not there.
@@ -49,7 +49,7 @@ pub async fn wait_for_start(hub: &Hub, request: &pb::GetInstanceRequest) -> Resu
         waiting.mark();
         let view = hub.view(&id, request.get_inputs_and_outputs)?;
         if view.as_ref().is_none_or(|v| v.record.status != InstanceStatus::Pending) {
-            return Ok(shown(view, request.get_inputs_and_outputs));
+            return shown(hub, view, request.get_inputs_and_outputs).await;
         }
         tokio::select! {
             () = waiting.changed() => {}
@@ -75,10 +75,10 @@ pub async fn wait_for_completion(
         {
             // If it had ended by itself before that, that is how it ended; what it returned is gone with it.
             old.record.status = waiting.ended().unwrap_or(InstanceStatus::Terminated);
-            return Ok(shown(first, request.get_inputs_and_outputs));
+            return shown(hub, first, request.get_inputs_and_outputs).await;
         }
         if view.as_ref().is_none_or(|v| v.record.status.is_terminal()) {
-            return Ok(shown(view, request.get_inputs_and_outputs));
+            return shown(hub, view, request.get_inputs_and_outputs).await;
         }
         first = first.or(view);
         tokio::select! {
@@ -88,9 +88,16 @@ pub async fn wait_for_completion(
     }
 }
 
-fn shown(view: Option<InstanceView>, with_payloads: bool) -> pb::GetInstanceResponse {
+async fn shown(
+    hub: &Hub,
+    mut view: Option<InstanceView>,
+    with_payloads: bool,
+) -> Result<pb::GetInstanceResponse, Status> {
+    if let Some(view) = &mut view {
+        hub.resolve_view(view, with_payloads).await?;
+    }
     let state = view.map(|view| convert::orchestration_state(view, with_payloads));
-    pb::GetInstanceResponse { exists: state.is_some(), orchestration_state: state }
+    Ok(pb::GetInstanceResponse { exists: state.is_some(), orchestration_state: state })
 }
 
 /// Raises an external event.
@@ -144,7 +151,7 @@ pub fn history(hub: &Hub, request: &pb::StreamInstanceHistoryRequest, extended: 
     tokio::spawn(async move {
         let mut from = 0;
         while from < record.history_len {
-            let page = match hub.history(record.run, from, CHUNK_BYTES).await {
+            let page = match hub.history(&id, record.run, from, CHUNK_BYTES).await {
                 Ok(page) if page.is_empty() => Err(gone(&id)),
                 other => other,
             };

@@ -1,6 +1,6 @@
 //! `durawasm.v1`: what the Durable Task protocol cannot say.
 
-use durawasm_proto::v1;
+use durawasm_proto::{durabletask as pb, v1};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -11,6 +11,7 @@ use crate::core::message::{Description, Input, Reply};
 use crate::core::record::Status as InstanceStatus;
 use crate::core::token::WorkKind;
 use crate::hub::Hub;
+use crate::store::InstanceView;
 
 /// A stream of a history as it grows.
 pub type FollowStream = ReceiverStream<Result<v1::FollowInstanceChunk, Status>>;
@@ -18,7 +19,8 @@ pub type FollowStream = ReceiverStream<Result<v1::FollowInstanceChunk, Status>>;
 /// All that is known of an instance.
 pub async fn describe(hub: &Hub, request: v1::DescribeInstanceRequest) -> Result<v1::DescribeInstanceResponse, Status> {
     let id = convert::instance_id(&request.instance_id)?;
-    let Some(view) = hub.view(&id, request.inputs_and_outputs)? else { return Ok(Default::default()) };
+    let Some(mut view) = hub.view(&id, request.inputs_and_outputs)? else { return Ok(Default::default()) };
+    hub.resolve_view(&mut view, request.inputs_and_outputs).await?;
     let Reply::Described(description) = hub.call(|call| Input::Describe(call, id)).await? else {
         return Err(Status::internal("unexpected reply to a description"));
     };
@@ -97,9 +99,9 @@ pub fn follow(hub: &Hub, request: &v1::FollowInstanceRequest) -> Result<FollowSt
             let (run, len, execution_id) = (record.run, record.history_len, record.execution.as_str().to_owned());
             let ended = record.status.is_terminal();
             let mark: (InstanceStatus, u64, u64) = (record.status, run.0, len);
-            let mut state = Some(convert::orchestration_state(view, true));
+            let mut view = Some(view);
             while from < len {
-                let page = match hub.history(run, from, CHUNK_BYTES).await {
+                let page = match hub.history(&id, run, from, CHUNK_BYTES).await {
                     Ok(page) if page.is_empty() => break, // Another execution began: the next look shows it.
                     Ok(page) => page,
                     Err(status) => return drop(sender.send(Err(status)).await),
@@ -108,7 +110,10 @@ pub fn follow(hub: &Hub, request: &v1::FollowInstanceRequest) -> Result<FollowSt
                 let events: Vec<_> =
                     page.into_iter().take(usize::try_from(len - from).unwrap_or(usize::MAX)).map(|s| s.event).collect();
                 from += events.len() as u64;
-                let state = if from >= len { state.take() } else { None };
+                let state = match state(&hub, if from >= len { view.take() } else { None }).await {
+                    Ok(state) => state,
+                    Err(status) => return drop(sender.send(Err(status)).await),
+                };
                 let chunk =
                     v1::FollowInstanceChunk { execution_id: execution_id.clone(), first_position, events, state };
                 if sender.send(Ok(chunk)).await.is_err() {
@@ -116,10 +121,15 @@ pub fn follow(hub: &Hub, request: &v1::FollowInstanceRequest) -> Result<FollowSt
                 }
             }
             // A change of status without a new event (accepted, suspended) is told as well.
-            if let Some(state) = state.filter(|_| last != Some(mark)) {
-                let events = Vec::new();
-                let chunk = v1::FollowInstanceChunk { execution_id, first_position: from, events, state: Some(state) };
-                if sender.send(Ok(chunk)).await.is_err() {
+            if let Some(view) = view.filter(|_| last != Some(mark)) {
+                let chunk = state(&hub, Some(view)).await.map(|state| v1::FollowInstanceChunk {
+                    execution_id,
+                    first_position: from,
+                    events: Vec::new(),
+                    state,
+                });
+                let failed = chunk.is_err();
+                if sender.send(chunk).await.is_err() || failed {
                     return;
                 }
             }
@@ -135,4 +145,11 @@ pub fn follow(hub: &Hub, request: &v1::FollowInstanceRequest) -> Result<FollowSt
         }
     });
     Ok(ReceiverStream::new(receiver))
+}
+
+/// An instance as it is shown, with its texts.
+async fn state(hub: &Hub, view: Option<InstanceView>) -> Result<Option<pb::OrchestrationState>, Status> {
+    let Some(mut view) = view else { return Ok(None) };
+    hub.resolve_view(&mut view, true).await?;
+    Ok(Some(convert::orchestration_state(view, true)))
 }

@@ -38,8 +38,11 @@ pub async fn signal(hub: &Hub, request: pb::SignalEntityRequest) -> Result<pb::S
 }
 
 /// Shows an entity as it is committed.
-pub fn get(hub: &Hub, request: &pb::GetEntityRequest) -> Result<pb::GetEntityResponse, Status> {
-    let view = hub.view_entity(&parse(&request.instance_id)?, request.include_state)?;
+pub async fn get(hub: &Hub, request: &pb::GetEntityRequest) -> Result<pb::GetEntityResponse, Status> {
+    let mut view = hub.view_entity(&parse(&request.instance_id)?, request.include_state)?;
+    if let Some(view) = &mut view {
+        hub.resolve_entity(view).await?;
+    }
     let entity = view.filter(|view| view.record.is_shown()).map(metadata);
     Ok(pb::GetEntityResponse { exists: entity.is_some(), entity })
 }
@@ -67,7 +70,10 @@ pub async fn query(hub: &Hub, request: pb::QueryEntitiesRequest) -> Result<pb::Q
     let wanted = query.page_size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0);
     let instances = wanted.unwrap_or(DEFAULT_PAGE).min(LARGEST_PAGE);
     let size = PageSize { instances, bytes: PAGE_BYTES, inputs: query.include_state };
-    let page = hub.list_entities(filter, after(query.continuation_token)?, size).await?;
+    let mut page = hub.list_entities(filter, after(query.continuation_token)?, size).await?;
+    for view in &mut page.entities {
+        hub.resolve_entity(view).await?;
+    }
     Ok(pb::QueryEntitiesResponse {
         entities: page.entities.into_iter().map(metadata).collect(),
         continuation_token: page.next.map(|id| token(&id)),

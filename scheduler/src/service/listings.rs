@@ -48,7 +48,10 @@ pub async fn query(hub: &Hub, request: pb::QueryInstancesRequest) -> Result<pb::
     }
     let after = query.continuation_token.as_deref().map(place).transpose()?.flatten();
     let size = PageSize { instances: page_size(query.max_instance_count), bytes: PAGE_BYTES, inputs: with_payloads };
-    let page = hub.list(filter, InstanceOrder::Created, after, size).await?;
+    let mut page = hub.list(filter, InstanceOrder::Created, after, size).await?;
+    for view in &mut page.instances {
+        hub.resolve_view(view, with_payloads).await?;
+    }
     let shown = page.instances.into_iter().map(|view| convert::orchestration_state(view, with_payloads));
     Ok(pb::QueryInstancesResponse {
         orchestration_state: shown.collect(),

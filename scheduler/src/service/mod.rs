@@ -84,7 +84,7 @@ impl TaskHubSidecarService for Service {
     }
 
     async fn get_instance(&self, request: Request<pb::GetInstanceRequest>) -> Answer<pb::GetInstanceResponse> {
-        hub_call!(self, request, |hub, message| clients::get(&hub, &message)?)
+        hub_call!(self, request, |hub, message| clients::get(&hub, &message).await?)
     }
 
     async fn wait_for_instance_start(
@@ -224,7 +224,7 @@ impl TaskHubSidecarService for Service {
     }
 
     async fn get_entity(&self, request: Request<pb::GetEntityRequest>) -> Answer<pb::GetEntityResponse> {
-        hub_call!(self, request, |hub, message| entities::get(&hub, &message)?)
+        hub_call!(self, request, |hub, message| entities::get(&hub, &message).await?)
     }
 
     async fn query_entities(&self, request: Request<pb::QueryEntitiesRequest>) -> Answer<pb::QueryEntitiesResponse> {

@@ -47,7 +47,10 @@ pub fn items(hub: &Hub, request: pb::GetWorkItemsRequest, caller: &Caller) -> It
                 () = sender.closed() => return,
             };
             let item = match item {
-                Ok(Some(Outgoing::Item(item))) => item,
+                Ok(Some(Outgoing::Item(item))) => match hub.fill(item, true).await {
+                    Some(item) => item,
+                    None => continue,
+                },
                 Ok(Some(Outgoing::Void(token))) => {
                     hub.give_back(token);
                     continue;
@@ -165,19 +168,33 @@ pub async fn session(hub: Hub, mut frames: Streaming<v1::WorkerFrame>, caller: C
             {
                 hub.send(vec![drain]);
             }
-            let mut calls: Vec<Call> = frame.answers.into_iter().filter_map(|a| answer(&hub, a, &sink)).collect();
+            let mut calls = Vec::with_capacity(frame.answers.len());
+            let mut failed = None;
+            for call in frame.answers.into_iter().filter_map(|a| answer(&hub, a, &sink)) {
+                match hub.take_in(call).await {
+                    Ok(call) => calls.push(call),
+                    // It is not acknowledged: the worker sends it again on its next session.
+                    Err(status) => failed = Some(status),
+                }
+                if failed.is_some() {
+                    break;
+                }
+            }
             calls.extend(frame.query_answers.into_iter().map(|answer| {
                 let outcome = answer.failure.map_or(Ok(answer.output), Err);
                 let input = Input::AnswerQuestion(stream, answer.number, Box::new(outcome));
-                Call { input, request: None, waiter: Waiter::Nobody }
+                Call::unanswered(input)
             }));
             if !calls.is_empty() {
                 hub.send(calls);
             }
+            if failed.is_some() {
+                break failed;
+            }
         };
-        // What cannot be read ends both directions: a worker whose answers are not heard must not be sent more work.
+        // What cannot be taken ends both directions: a worker whose answers are not heard must not be sent more work.
         if let Some(status) = &why {
-            tracing::warn!(hub = hub.name(), %status, "a worker's session ends: what it sent cannot be read");
+            tracing::warn!(hub = hub.name(), %status, "a worker's session ends: what it sent cannot be taken");
         }
         let _ = ended.send(why);
     });
@@ -215,8 +232,10 @@ async fn send_frames(
         for message in buffer.drain(..) {
             match message {
                 Outgoing::Item(item) => {
-                    bytes += item.encoded_len();
-                    frame.items.push(item);
+                    if let Some(item) = hub.fill(item, false).await {
+                        bytes += item.encoded_len();
+                        frame.items.push(item);
+                    }
                 }
                 Outgoing::Question(question) => frame.queries.push(convert::question(*question)),
                 Outgoing::Void(token) => hub.give_back(token),

@@ -8,6 +8,7 @@ pub(super) use super::seal::Damaged;
 use super::seal::Row;
 use crate::core::entity::CriticalSection;
 use crate::core::ids::{ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RunId};
+use crate::core::payload::HubKey;
 use crate::core::record::{
     FuelUse, InboxEntry, InstanceRecord, ParentLink, Parked, Status, StoredEvent, TimerRecord, TurnId,
 };
@@ -36,12 +37,20 @@ pub(super) fn split(first: Position, events: &[StoredEvent]) -> impl Iterator<It
     })
 }
 
-pub(super) fn encode_incarnation(incarnation: Incarnation) -> Vec<u8> {
-    Row::Meta.seal_message(&format::Meta { incarnation: incarnation.0 })
+pub(super) fn encode_meta(incarnation: Incarnation, key: HubKey) -> Vec<u8> {
+    Row::Meta.seal_message(&format::Meta { incarnation: incarnation.0, payload_key: key.0.to_be_bytes().into() })
 }
 
-pub(super) fn decode_incarnation(blob: &[u8]) -> Result<Incarnation, Damaged> {
-    Row::Meta.open::<format::Meta>(blob).map(|meta| Incarnation(meta.incarnation))
+/// Files before format 4 have no key for payloads: it is 0 then.
+pub(super) fn decode_meta(blob: &[u8]) -> Result<(Incarnation, HubKey), Damaged> {
+    let meta: format::Meta = Row::Meta.open(blob)?;
+    let key = match meta.payload_key.as_slice() {
+        [] => 0,
+        key => u128::from_be_bytes(
+            key.try_into().map_err(|_| Row::Meta.damaged("is intact but has a key for payloads that is none"))?,
+        ),
+    };
+    Ok((Incarnation(meta.incarnation), HubKey(key)))
 }
 
 pub(super) fn encode_instance(record: &InstanceRecord) -> Vec<u8> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::StoreError;
 use super::lock::LockFile;
 use super::sqlite::{SqliteOptions, SqliteStore, beside, sync_folder};
+use crate::payload::folder_of;
 
 /// Hubs' files end in this.
 const SUFFIX: &str = ".db";
@@ -119,7 +120,9 @@ impl DataDir {
         self.remove_rest(&name.0)
     }
 
-    fn file(&self, name: &HubName) -> PathBuf {
+    /// A hub's file.
+    #[must_use]
+    pub fn file(&self, name: &HubName) -> PathBuf {
         self.path.join(format!("{}{SUFFIX}", name.0))
     }
 
@@ -136,6 +139,10 @@ impl DataDir {
     /// Removes what a deleted hub leaves; last of all what says that it was deleted.
     fn remove_rest(&self, hub: &str) -> Result<(), StoreError> {
         let file = self.path.join(format!("{hub}{SUFFIX}"));
+        match fs::remove_dir_all(folder_of(&file)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unusable(&file, &e)),
+            _ => {}
+        }
         let rest = ["-wal", "-shm", ".lock"].map(|suffix| beside(&file, suffix));
         for path in rest.into_iter().chain([self.path.join(format!("{hub}{DELETED}"))]) {
             match fs::remove_file(&path) {

@@ -8,6 +8,7 @@ use super::listing::LOOKS;
 use super::seal::Damaged;
 use crate::core::entity::{EntityRecord, LoadedEntity, QueueEntry};
 use crate::core::ids::{InstanceId, InstanceKey};
+use crate::core::payload;
 use crate::core::time::Timestamp;
 
 /// An entity as a client sees it.
@@ -120,7 +121,7 @@ pub(super) fn page<R: EntityRows>(
         let id = record.id.clone();
         if fits(filter, &record) {
             let state = if size.inputs { state(rows, &record)? } else { None };
-            bytes += ROW_BYTES + id.as_str().len() + state.as_ref().map_or(0, |state| state.len());
+            bytes += ROW_BYTES + id.as_str().len() + state.as_deref().map_or(0, payload::weight);
             if bytes > size.bytes && !page.entities.is_empty() {
                 page.next = last.take();
                 return Ok(ControlFlow::Break(()));

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::core::batch::Batch;
 use crate::core::ids::{InstanceId, Position, RunId};
+use crate::core::payload::{Hash, HubKey};
 use crate::core::record::StoredEvent;
 
 /// What becomes of the batch whose commit fails.
@@ -114,5 +115,17 @@ impl<S: Store> Store for FailingStore<S> {
         size: PageSize,
     ) -> Result<EntityPage, StoreError> {
         self.inner.list_entities(filter, after, size)
+    }
+
+    fn payload_key(&self) -> HubKey {
+        self.inner.payload_key()
+    }
+
+    fn is_payload_referenced(&self, hash: Hash) -> Result<bool, StoreError> {
+        self.inner.is_payload_referenced(hash)
+    }
+
+    fn released_payloads(&self) -> Vec<Hash> {
+        self.inner.released_payloads()
     }
 }

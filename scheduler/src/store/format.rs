@@ -14,6 +14,9 @@ use durawasm_proto::durabletask as pb;
 pub(super) struct Meta {
     #[prost(uint64, tag = "1")]
     pub(super) incarnation: u64,
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) payload_key: Vec<u8>,
 }
 
 /// The row of an instance. Its key is the row's.

@@ -6,12 +6,11 @@
 
 use std::ops::ControlFlow;
 
-use prost::Message;
-
 use super::codec::Damaged;
 use super::read::{self, Rows};
 use super::{InstanceFilter, InstanceOrder, InstancePage, InstanceView, PageSize, Place};
 use crate::core::ids::{InstanceId, InstanceKey};
+use crate::core::payload;
 use crate::core::record::{InstanceRecord, Status, StoredEvent};
 use crate::core::time::Timestamp;
 
@@ -185,9 +184,9 @@ fn view<R: Rows>(rows: &R, record: InstanceRecord, inputs: bool) -> Result<Insta
 
 fn weight(view: &InstanceView) -> usize {
     let record = &view.record;
-    let event = |stored: &Option<StoredEvent>| stored.as_ref().map_or(0, |stored| stored.event.encoded_len());
+    let event = |stored: &Option<StoredEvent>| stored.as_ref().map_or(0, |stored| payload::event_weight(&stored.event));
     let tags: usize = record.tags.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let status = record.custom_status.as_ref().map_or(0, String::len);
+    let status = record.custom_status.as_deref().map_or(0, payload::weight);
     VIEW_BYTES + record.id.as_str().len() + tags + status + event(&view.started) + event(&view.completed)
 }
 

@@ -14,6 +14,7 @@ use super::codec::{self, Damaged};
 use super::entities;
 use super::listing::{self, Passed, Path, Walk};
 use super::memory_entities::EntityTables;
+use super::memory_references::References;
 use super::read::{self, Episode, Rows};
 use super::{
     EntityFilter, EntityPage, EntityView, InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedEntity,
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::core::batch::Batch;
 use crate::core::ids::{Incarnation, InstanceId, InstanceKey, Position, RunId};
+use crate::core::payload::{Hash, HubKey};
 use crate::core::record::{InboxEntry, InstanceRecord, Status, StoredEvent};
 use crate::core::time::Timestamp;
 
@@ -71,6 +73,7 @@ struct Tables {
     history: BTreeMap<(RunId, Position), Blob>,
     timers: BTreeMap<(RunId, Position), Blob>,
     entities: EntityTables,
+    references: References,
 }
 
 impl MemoryStore {
@@ -176,12 +179,26 @@ impl Store for MemoryStore {
     ) -> Result<EntityPage, StoreError> {
         entities::page(&self.tables.read().entities, filter, after, size)
     }
+
+    /// What is in memory was never written by an older version: no key is needed to tell references from it.
+    fn payload_key(&self) -> HubKey {
+        HubKey(0)
+    }
+
+    fn is_payload_referenced(&self, hash: Hash) -> Result<bool, StoreError> {
+        Ok(self.tables.read().references.has(hash))
+    }
+
+    fn released_payloads(&self) -> Vec<Hash> {
+        self.tables.write().references.take_released()
+    }
 }
 
 impl Tables {
     fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.check(batch)?;
         self.entities.apply(batch);
+        self.references.apply(batch);
         for key in &batch.dropped_instances {
             if let Some((id, blob)) = self.instances.remove(key) {
                 self.unlist(&codec::decode_instance(*key, &blob)?);

@@ -6,6 +6,7 @@
 use crate::core::batch::Batch;
 pub use crate::core::entity::LoadedEntity;
 use crate::core::ids::{Incarnation, InstanceId, Position, RunId};
+use crate::core::payload::{Hash, HubKey};
 pub use crate::core::record::LoadedInstance;
 use crate::core::record::{InstanceRecord, Status, StoredEvent, TimerRecord};
 use crate::core::time::Timestamp;
@@ -23,7 +24,9 @@ mod format;
 mod listing;
 mod lock;
 mod memory_entities;
+mod memory_references;
 mod read;
+mod references;
 mod seal;
 
 pub use entities::{EntityFilter, EntityPage, EntityView};
@@ -230,4 +233,16 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&InstanceId>,
         size: PageSize,
     ) -> Result<EntityPage, StoreError>;
+
+    /// The number that references to payloads of this hub hold.
+    fn payload_key(&self) -> HubKey;
+
+    /// Whether a committed row refers to a payload.
+    ///
+    /// # Errors
+    /// If the store cannot be read or is damaged.
+    fn is_payload_referenced(&self, hash: Hash) -> Result<bool, StoreError>;
+
+    /// Payloads that rows have let go since this was last called, and that others may still refer to.
+    fn released_payloads(&self) -> Vec<Hash>;
 }

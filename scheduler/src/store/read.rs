@@ -4,12 +4,12 @@
 use std::ops::ControlFlow;
 
 use durawasm_proto::durabletask::history_event::EventType;
-use prost::Message;
 
 use super::codec::Damaged;
 use super::listing::{Passed, Walk};
 use super::{InstanceView, LoadedInstance};
 use crate::core::ids::{InstanceId, InstanceKey, Position, RunId};
+use crate::core::payload::event_weight;
 use crate::core::record::{InboxEntry, InstanceRecord, StoredEvent};
 
 /// Some consecutive events of a history, as one row holds them.
@@ -105,7 +105,7 @@ pub(super) fn page<R: Rows>(
     consecutive(rows, run, from, &mut |episode| {
         let skip = usize::try_from(from.saturating_sub(episode.first)).unwrap_or(usize::MAX);
         for stored in episode.events.into_iter().skip(skip) {
-            bytes += stored.event.encoded_len();
+            bytes += event_weight(&stored.event);
             if bytes > max_bytes && !page.is_empty() {
                 return ControlFlow::Break(());
             }

@@ -21,6 +21,7 @@ mod episodes;
 mod filters;
 mod forgeries;
 mod invariants;
+mod large_payloads;
 mod listings;
 mod payloads;
 mod purges;

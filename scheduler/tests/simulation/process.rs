@@ -213,7 +213,7 @@ impl World {
                 Effect::Changed(id, Change::Progress) if over.contains(&id) && self.audit.find(&id).is_none() => {}
                 Effect::Reply(request, answer) => self.reply(request, answer),
                 Effect::SendEpisode(stream, item) => self.send_episode(stream, item),
-                Effect::SendActivity(stream, token, request) => {
+                Effect::SendActivity(stream, token, request, _) => {
                     self.audit.token(token.to_string());
                     self.audit.activity_sent(token.run, token.position, &request);
                     let Some(server) = &mut self.server else { return };

@@ -4,13 +4,14 @@
 mod entities;
 pub mod reading;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use durawasm_proto::durabletask as pb;
 use durawasm_proto::durabletask::history_event::EventType;
 use durawasm_scheduler::core::batch::Batch;
 use durawasm_scheduler::core::entity::LoadedEntity;
 use durawasm_scheduler::core::ids::{ExecutionId, Incarnation, InstanceId, InstanceKey, Position, RunId};
+use durawasm_scheduler::core::payload::{self, Hash, HubKey, Reference};
 use durawasm_scheduler::core::record::{
     InboxEntry, InstanceRecord, LoadedInstance, ParentLink, Parked, Status, StoredEvent, TimerRecord, TurnId,
 };
@@ -44,6 +45,13 @@ pub struct World {
     pub entities: BTreeMap<InstanceId, LoadedEntity>,
     /// Payloads are at most this long, save for a rare big one.
     pub payload: usize,
+    /// How many payloads are kept elsewhere: some texts are references to one of these.
+    pub kept_elsewhere: u8,
+}
+
+/// The address of one of the payloads that are kept elsewhere.
+pub fn address(number: u8) -> Hash {
+    Hash([number; 32])
 }
 
 impl World {
@@ -56,6 +64,7 @@ impl World {
             timers: BTreeMap::new(),
             entities: BTreeMap::new(),
             payload: 200,
+            kept_elsewhere: 0,
         }
     }
 
@@ -109,7 +118,27 @@ impl World {
     }
 
     fn maybe_text(&mut self) -> Option<String> {
+        if self.kept_elsewhere > 0 && self.rng.random_ratio(1, 3) {
+            let hash = address(self.rng.random_range(0..self.kept_elsewhere));
+            return Some(Reference { key: HubKey(1), hash, length: 70_000 }.to_string());
+        }
         self.rng.random::<bool>().then(|| self.text())
+    }
+
+    /// The payloads that something refers to.
+    pub fn referenced(&self) -> BTreeSet<Hash> {
+        let of_event = |stored: &StoredEvent| payload::of_event(&stored.event).cloned();
+        let of_instance = |it: &Expected| {
+            let inbox = it.inbox.iter().filter_map(|entry| of_event(&entry.stored));
+            let history = it.history.iter().filter_map(of_event);
+            inbox.chain(history).chain(it.record.custom_status.clone()).collect::<Vec<_>>()
+        };
+        let of_entity = |it: &LoadedEntity| {
+            let queue = it.queue.iter().filter_map(|entry| payload::of_event(&entry.event).cloned());
+            queue.chain(it.state.iter().map(|state| (**state).to_owned())).collect::<Vec<_>>()
+        };
+        let texts = self.instances.values().flat_map(of_instance).chain(self.entities.values().flat_map(of_entity));
+        texts.filter_map(|text| Reference::parse(&text)).map(|reference| reference.hash).collect()
     }
 
     fn time(&mut self) -> Timestamp {

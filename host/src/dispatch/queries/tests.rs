@@ -32,6 +32,7 @@ fn registry(guest: &str) -> RegistryHandle {
     limits.orchestrator.fuel = u64::MAX;
     limits.orchestrator.guest.deadline = Duration::from_secs(1);
     limits.orchestrator.guest.memory = 4 << 20;
+    limits.orchestrator.guest.payload = 1 << 20;
     let component = LoadedComponent::load(&bytes, &Engines::new().unwrap(), &CodeCache::none(), limits).unwrap();
     let mut registry = Registry::default();
     registry.add(Arc::new(component)).unwrap();

@@ -26,6 +26,8 @@ pub struct BatchItem {
     pub state: Option<Arc<str>>,
     /// The operations, in order.
     pub operations: Vec<Arc<QueueEntry>>,
+    /// How often in a row the entity's batches came back without an answer.
+    pub returns: u32,
 }
 
 impl Partition {
@@ -60,6 +62,7 @@ impl Partition {
             execution: entity.record.execution(),
             state: entity.state.clone(),
             operations: operations.iter().filter_map(|seq| entity.queue.get(seq).cloned()).collect(),
+            returns: entity.returns,
         };
         entity.turn = EntityTurn::Sent(SentBatch { stream, attempt: token.attempt, operations });
         // Operations have effects: what causes them must be on disk, and so must the state that they begin with.

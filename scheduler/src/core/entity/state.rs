@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
-use prost::Message as _;
 
 use super::super::dispatch::{Route, Ticket};
 use super::super::ids::{BatchSeq, RunId, StreamId};
+use super::super::payload;
 use super::super::token::WorkKind;
 use super::{EntityLock, EntityRecord, LoadedEntity, QueueEntry, entity_name};
 
@@ -145,7 +145,7 @@ impl Entity {
             if !runnable(entry) {
                 continue;
             }
-            bytes += entry.event.encoded_len();
+            bytes += payload::event_weight(&entry.event);
             if bytes > limits.bytes && !batch.is_empty() {
                 break;
             }
@@ -302,7 +302,7 @@ mod tests {
     fn a_batch_is_bounded_and_has_one_operation_if_it_must_be_alone() {
         let mut entity = entity();
         let all: Vec<u64> = (0..10).map(|_| signal(&mut entity)).collect();
-        let size = entity.queue[&0].event.encoded_len();
+        let size = payload::event_weight(&entity.queue[&0].event);
         assert_eq!(entity.next_batch(BatchLimits { operations: 4, bytes: usize::MAX }), all[..4]);
         assert_eq!(entity.next_batch(BatchLimits { operations: 100, bytes: 3 * size }), all[..3]);
         assert_eq!(entity.next_batch(BatchLimits { operations: 100, bytes: 0 }), all[..1], "at least one");

@@ -40,6 +40,12 @@ fn in_transaction(connection: &mut Connection, format: i64) -> Result<(), Failur
         // Format 3 has entities.
         transaction.execute_batch(schema::ENTITIES)?;
     }
+    if format < 4 {
+        // Format 4 refers to payloads that are kept elsewhere. No row of an older one does.
+        transaction.execute_batch(schema::PAYLOADS)?;
+        let (incarnation, _) = schema::meta(&transaction)?;
+        schema::put_meta(&transaction, incarnation, schema::new_payload_key())?;
+    }
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()?;
     Ok(())

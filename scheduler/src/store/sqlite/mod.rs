@@ -9,6 +9,7 @@ mod log;
 mod migration;
 mod pages;
 mod reader;
+mod references;
 mod schema;
 mod walk;
 mod writer;
@@ -31,6 +32,7 @@ use super::{
 };
 use crate::core::batch::Batch;
 use crate::core::ids::{InstanceId, Position, RunId};
+use crate::core::payload::{Hash, HubKey};
 use crate::core::record::StoredEvent;
 
 /// How a file is opened.
@@ -54,6 +56,9 @@ pub struct SqliteStore {
     writer: Mutex<Writer>,
     /// Whether a write has failed. What the file holds is then only known after it is opened again.
     failed: AtomicBool,
+    payload_key: HubKey,
+    /// Payloads that rows have let go since this was last asked.
+    released: Mutex<Vec<Hash>>,
     _lock: LockFile,
 }
 
@@ -120,11 +125,14 @@ impl SqliteStore {
             Connection::open_with_flags_and_vfs(path, flags, pages::VFS).map_err(|e| Failure::from(e).at(path))?;
         let format = schema::prepare_writer(&connection, path)?;
         migration::migrate(&mut connection, path, format)?;
+        let (_, payload_key) = schema::meta(&connection).map_err(|failure| failure.at(path))?;
         let writer = Writer::new(connection).map_err(|failure| failure.at(path))?;
         Ok(Self {
             readers: Readers::new(path, options.readers),
             writer: Mutex::new(writer),
             failed: AtomicBool::new(false),
+            payload_key,
+            released: Mutex::default(),
             _lock: lock,
             path: path.to_owned(),
         })
@@ -155,7 +163,11 @@ impl Store for SqliteStore {
         if batch.is_empty() {
             return Ok(());
         }
-        self.write(|writer| writer.commit(batch))
+        let released = self.write(|writer| writer.commit(batch))?;
+        if !released.is_empty() {
+            self.released.lock().extend(released);
+        }
+        Ok(())
     }
 
     fn recover(&self) -> Result<Recovered, StoreError> {
@@ -212,6 +224,18 @@ impl Store for SqliteStore {
         size: PageSize,
     ) -> Result<EntityPage, StoreError> {
         self.readers.read(|rows| super::entities::page(rows, filter, after, size))
+    }
+
+    fn payload_key(&self) -> HubKey {
+        self.payload_key
+    }
+
+    fn is_payload_referenced(&self, hash: Hash) -> Result<bool, StoreError> {
+        self.readers.read(|rows| rows.is_payload_referenced(hash))
+    }
+
+    fn released_payloads(&self) -> Vec<Hash> {
+        std::mem::take(&mut *self.released.lock())
     }
 }
 

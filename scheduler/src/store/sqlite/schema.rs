@@ -9,10 +9,11 @@ use rusqlite::{Connection, FileControl, Transaction};
 use super::error::{Failure, corrupt};
 use super::pages;
 use crate::core::ids::Incarnation;
+use crate::core::payload::HubKey;
 use crate::store::{StoreError, codec};
 
 /// The format that this version writes; `user_version` of the file.
-pub(super) const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
 
 /// "DWST": tells a task hub from any other SQLite file; `application_id` of the file.
 pub(super) const APPLICATION: i64 = 0x4457_5354;
@@ -71,6 +72,15 @@ pub(super) const ENTITIES: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// Which rows refer to which payloads.
+pub(super) const PAYLOADS: &str = "
+    CREATE TABLE payload_refs (
+        owner INTEGER NOT NULL, key INTEGER NOT NULL, sub INTEGER NOT NULL, hash BLOB NOT NULL,
+        PRIMARY KEY (owner, key, sub, hash)
+    ) WITHOUT ROWID;
+    CREATE INDEX payload_refs_by_hash ON payload_refs (hash);
+";
+
 /// How a setting is asked for and what SQLite must answer when it is in effect.
 struct Setting {
     name: &'static str,
@@ -124,7 +134,8 @@ pub(super) fn create(connection: &mut Connection) -> Result<(), Failure> {
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(LISTINGS)?;
     transaction.execute_batch(ENTITIES)?;
-    put_incarnation(&transaction, Incarnation(0))?;
+    transaction.execute_batch(PAYLOADS)?;
+    put_meta(&transaction, Incarnation(0), new_payload_key())?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()?;
@@ -186,11 +197,11 @@ fn apply(connection: &Connection, path: &Path, settings: &[Setting]) -> Result<(
     Ok(())
 }
 
-/// The incarnation of the last opening.
-pub(super) fn incarnation(transaction: &Transaction<'_>) -> Result<Incarnation, Failure> {
+/// The incarnation of the last opening, and the key of the hub's payloads.
+pub(super) fn meta(connection: &Connection) -> Result<(Incarnation, HubKey), Failure> {
     let sql = "SELECT value FROM meta WHERE name = 'incarnation'";
-    match transaction.query_row(sql, [], |row| Ok(codec::decode_incarnation(row.get_ref(0)?.as_blob()?))) {
-        Ok(incarnation) => Ok(incarnation?),
+    match connection.query_row(sql, [], |row| Ok(codec::decode_meta(row.get_ref(0)?.as_blob()?))) {
+        Ok(meta) => Ok(meta?),
         Err(rusqlite::Error::QueryReturnedNoRows) => {
             Err(codec::Damaged::new("the row of the file's incarnation", "is missing").into())
         }
@@ -198,10 +209,15 @@ pub(super) fn incarnation(transaction: &Transaction<'_>) -> Result<Incarnation, 
     }
 }
 
-/// Writes this opening's incarnation.
-pub(super) fn put_incarnation(transaction: &Transaction<'_>, incarnation: Incarnation) -> Result<(), Failure> {
+/// Writes this opening's incarnation, and the key of the hub's payloads.
+pub(super) fn put_meta(transaction: &Transaction<'_>, incarnation: Incarnation, key: HubKey) -> Result<(), Failure> {
     let sql =
         "INSERT INTO meta (name, value) VALUES ('incarnation', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
-    transaction.execute(sql, [codec::encode_incarnation(incarnation)])?;
+    transaction.execute(sql, [codec::encode_meta(incarnation, key)])?;
     Ok(())
+}
+
+/// A key for a new file. It is never 0, which stands for none.
+pub(super) fn new_payload_key() -> HubKey {
+    HubKey(uuid::Uuid::new_v4().as_u128())
 }

@@ -10,9 +10,10 @@ use super::error::Failure;
 use super::{entities, schema};
 use crate::core::batch::Batch;
 use crate::core::ids::{Incarnation, InstanceKey, Position};
+use crate::core::payload::Hash;
 use crate::core::record::InstanceRecord;
 use crate::core::time::Timestamp;
-use crate::store::codec;
+use crate::store::{codec, references};
 
 /// The log is copied into the database when it has this many pages: each copy writes a page once that was logged many
 /// times since, so that fewer copies write less.
@@ -32,33 +33,46 @@ pub(super) struct Writer {
     /// Pages in the log, as of the last commit.
     log_pages: Arc<AtomicI32>,
     checkpoint_at: i32,
+    /// Whether no row refers to a payload, so that what is deleted need not be looked up there.
+    no_references: bool,
 }
 
 impl Writer {
     pub(super) fn new(mut connection: Connection) -> Result<Self, Failure> {
+        let no_references =
+            connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM payload_refs)", [], |row| row.get(0))?;
         let log_pages = Arc::new(AtomicI32::new(0));
         let seen = Arc::clone(&log_pages);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
             seen.store(pages, Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { connection, log_pages, checkpoint_at: CHECKPOINT_PAGES })
+        Ok(Self { connection, log_pages, checkpoint_at: CHECKPOINT_PAGES, no_references })
     }
 
-    /// Makes a batch durable, all of it or nothing.
-    pub(super) fn commit(&mut self, batch: &Batch) -> Result<(), Failure> {
-        self.in_transaction(|transaction| apply(transaction, batch))?;
-        self.checkpoint_if_due()
+    /// Makes a batch durable, all of it or nothing. Returns the payloads that rows have let go; others may still refer to them.
+    pub(super) fn commit(&mut self, batch: &Batch) -> Result<Vec<Hash>, Failure> {
+        let changes = references::changes(batch, self.no_references);
+        let mut released = Vec::new();
+        self.in_transaction(|transaction| {
+            apply(transaction, batch)?;
+            super::references::apply(transaction, &changes, &mut released)
+        })?;
+        // What a batch does when there are none is to add.
+        self.no_references &= changes.is_empty();
+        self.checkpoint_if_due()?;
+        Ok(released)
     }
 
     /// Makes the next incarnation durable, and begins it with an empty log.
     pub(super) fn raise_incarnation(&mut self) -> Result<Incarnation, Failure> {
         let incarnation = self.in_transaction(|transaction| {
-            let next = Incarnation(schema::incarnation(transaction)?.0 + 1);
+            let (last, key) = schema::meta(transaction)?;
+            let next = Incarnation(last.0 + 1);
             if next.0 >= INCARNATIONS {
                 return Err(codec::Damaged::new("the number of openings", "is beyond all possible").into());
             }
-            schema::put_incarnation(transaction, next)?;
+            schema::put_meta(transaction, next, key)?;
             Ok(next)
         })?;
         // From here on, damage to the log cannot take the incarnation back.

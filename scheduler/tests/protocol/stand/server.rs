@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use durawasm_scheduler::core::partition::Limits;
+use durawasm_scheduler::payload::PayloadOptions;
 use durawasm_scheduler::store::StoreError;
 use durawasm_scheduler::{Options, Scheduler, SchedulerError};
 use tokio::sync::oneshot;
@@ -38,7 +39,9 @@ impl Server {
             data: None,
             hubs: Vec::new(),
             dev: false,
-            limits: Limits { activity_grace: Duration::from_millis(50), ..Limits::default() },
+            payloads: payloads(),
+            // The tests of what is over the limit need not be large.
+            limits: Limits { activity_grace: Duration::from_millis(50), payload_bytes: 1 << 20, ..Limits::default() },
             fail_after: None,
         };
         change(&mut options);
@@ -88,6 +91,13 @@ impl Server {
         let ended = soon("the scheduler's failure", &mut self.running).await.expect("no panic");
         ended.expect_err("it fails")
     }
+}
+
+/// How large payloads are kept. With `DURAWASM_PAYLOAD_THRESHOLD=0` all tests send all their texts through the payload store.
+fn payloads() -> PayloadOptions {
+    let threshold = std::env::var("DURAWASM_PAYLOAD_THRESHOLD").ok().and_then(|bytes| bytes.parse().ok());
+    let standard = PayloadOptions::default();
+    PayloadOptions { threshold: threshold.unwrap_or(standard.threshold), ..standard }
 }
 
 /// Opens the stores. The folder may be in the hands of a server that has just ended: in one process its last thread is a moment late.

@@ -112,7 +112,7 @@ impl Hub {
                     batch: None,
                 });
             }
-            Effect::SendActivity(stream, token, _) => {
+            Effect::SendActivity(stream, token, ..) => {
                 self.sent.push(Sent { at, stream: stream.0, token, episode: None, batch: None });
             }
             Effect::SendBatch(stream, item) => {

@@ -1,0 +1,100 @@
+//! The texts of messages that may be large: where they are.
+
+use durawasm_proto::durabletask as pb;
+use pb::operation_action::OperationActionType;
+use pb::operation_result::ResultType;
+use pb::orchestrator_action::OrchestratorActionType as Action;
+use pb::send_entity_message_action::EntityMessageType;
+use pb::work_item::Request;
+
+use crate::core::message::{Input, Repair};
+use crate::core::payload::of_event_mut;
+
+type Visit<'a> = &'a mut dyn FnMut(&mut String);
+
+/// Those of an input that the core keeps, always in the same order. (A question and its answer are passed on and not kept. The reason of
+/// a reset becomes part of another text.)
+pub(super) fn of_input(input: &mut Input, visit: Visit<'_>) {
+    let mut one = |text: &mut Option<String>| text.iter_mut().for_each(&mut *visit);
+    match input {
+        Input::Start(_, start) => one(&mut start.input),
+        Input::Raise(_, _, _, payload) => one(payload),
+        Input::Terminate(_, _, output, _) => one(output),
+        Input::Suspend(_, _, reason) | Input::Resume(_, _, reason) | Input::ForceTerminate(_, _, reason) => one(reason),
+        Input::Repair(_, repair) => match &mut **repair {
+            Repair::Rewind(_, reason) => one(reason),
+            Repair::Fork(fork) => fork.results.iter_mut().for_each(|(_, result)| one(result)),
+            Repair::Reset(_) | Repair::Restart(..) => {}
+        },
+        Input::CompleteEpisode(_, _, response, _) => {
+            one(&mut response.custom_status);
+            response.actions.iter_mut().for_each(|action| of_action(action, visit));
+        }
+        Input::CompleteActivity(_, _, outcome) => {
+            if let Ok(result) = &mut **outcome {
+                one(result);
+            }
+        }
+        Input::CompleteBatch(_, _, result) => {
+            one(&mut result.entity_state);
+            for result in &mut result.results {
+                if let Some(ResultType::Success(success)) = &mut result.result_type {
+                    one(&mut success.result);
+                }
+            }
+            for action in &mut result.actions {
+                match &mut action.operation_action_type {
+                    Some(OperationActionType::SendSignal(signal)) => one(&mut signal.input),
+                    Some(OperationActionType::StartNewOrchestration(start)) => one(&mut start.input),
+                    None => {}
+                }
+            }
+        }
+        Input::Signal(_, signal) => one(&mut signal.input),
+        Input::Purge(..)
+        | Input::Ask(..)
+        | Input::AnswerQuestion(..)
+        | Input::Describe(..)
+        | Input::Connect(..)
+        | Input::Drain(_)
+        | Input::Disconnect(_)
+        | Input::CleanEntities { .. }
+        | Input::Abandon(..)
+        | Input::Tick => {}
+    }
+}
+
+fn of_action(action: &mut pb::OrchestratorAction, visit: Visit<'_>) {
+    let mut one = |text: &mut Option<String>| text.iter_mut().for_each(&mut *visit);
+    match &mut action.orchestrator_action_type {
+        Some(Action::ScheduleTask(task)) => one(&mut task.input),
+        Some(Action::CreateSubOrchestration(child)) => one(&mut child.input),
+        Some(Action::SendEvent(event)) => one(&mut event.data),
+        Some(Action::CompleteOrchestration(complete)) => {
+            one(&mut complete.result);
+            complete.carryover_events.iter_mut().filter_map(of_event_mut).for_each(visit);
+        }
+        Some(Action::TerminateOrchestration(terminate)) => one(&mut terminate.reason),
+        Some(Action::SendEntityMessage(message)) => match &mut message.entity_message_type {
+            Some(EntityMessageType::EntityOperationSignaled(signal)) => one(&mut signal.input),
+            Some(EntityMessageType::EntityOperationCalled(call)) => one(&mut call.input),
+            _ => {}
+        },
+        Some(Action::CreateTimer(_) | Action::RewindOrchestration(_)) | None => {}
+    }
+}
+
+/// Those of a work item.
+pub(crate) fn of_item(item: &mut pb::WorkItem) -> Vec<&mut String> {
+    match &mut item.request {
+        Some(Request::OrchestratorRequest(request)) => {
+            request.past_events.iter_mut().chain(&mut request.new_events).filter_map(of_event_mut).collect()
+        }
+        Some(Request::ActivityRequest(request)) => request.input.iter_mut().collect(),
+        Some(Request::EntityRequestV2(request)) => {
+            let operations = request.operation_requests.iter_mut().filter_map(of_event_mut);
+            request.entity_state.iter_mut().chain(operations).collect()
+        }
+        Some(Request::EntityRequest(_) | Request::HealthPing(_)) | None => Vec::new(),
+    }
+}
