@@ -84,16 +84,7 @@ impl Scheduler {
         let address = listener.local_addr().map_err(failed)?;
         let (sender, fatal) = mpsc::unbounded_channel();
         let stopping = CancellationToken::new();
-        let hubs = Directory::open(
-            options.data.as_deref(),
-            &options.hubs,
-            options.limits,
-            options.payloads,
-            options.dev,
-            options.fail_after,
-            sender,
-            stopping.clone(),
-        )?;
+        let hubs = Directory::open(&options, sender, stopping.clone())?;
         Ok(Self { listener, address, hubs: Arc::new(hubs), fatal, stopping })
     }
 

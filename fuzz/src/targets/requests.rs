@@ -42,6 +42,7 @@ impl Requests {
             hubs: Vec::new(),
             dev: true,
             limits: Default::default(),
+            payloads: Default::default(),
             fail_after: None,
         };
         let scheduler = Scheduler::build(options).await.map_err(|error| error.to_string())?;

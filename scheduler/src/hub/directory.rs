@@ -1,7 +1,6 @@
 //! The task hubs of a scheduler: which there are, and how they come and go.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -9,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{FatalSink, Hub};
+use crate::Options;
 use crate::core::partition::Limits;
 use crate::payload::{PayloadOptions, PayloadStore};
 use crate::store::directory::{DataDir, HubName};
@@ -37,35 +37,28 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens all hubs in the data folder (or begins with none, in memory) and makes those that are missing of `wanted` and the
+    /// Opens all hubs in the data folder (or begins with none, in memory) and makes those that are missing of the wanted ones and the
     /// default one.
     ///
     /// # Errors
     /// If the folder is in use, or a store cannot be read.
-    pub fn open(
-        data: Option<&Path>,
-        wanted: &[String],
-        limits: Limits,
-        payloads: PayloadOptions,
-        on_demand: bool,
-        fail_after: Option<u64>,
-        fatal: FatalSink,
-        shutdown: CancellationToken,
-    ) -> Result<Self, StoreError> {
-        let data = data.map(DataDir::open).transpose()?;
+    pub fn open(options: &Options, fatal: FatalSink, shutdown: CancellationToken) -> Result<Self, StoreError> {
+        let data = options.data.as_deref().map(DataDir::open).transpose()?;
         let existing = data.as_ref().map(DataDir::hubs).transpose()?.unwrap_or_default();
         let directory = Self {
             hubs: Default::default(),
             changes: Mutex::default(),
             data,
-            limits,
-            payloads,
-            on_demand,
-            fail_after,
+            limits: options.limits.clone(),
+            payloads: options.payloads.clone(),
+            on_demand: options.dev,
+            fail_after: options.fail_after,
             fatal,
             shutdown,
         };
-        for name in existing.iter().map(HubName::as_str).chain([DEFAULT_HUB]).chain(wanted.iter().map(String::as_str)) {
+        for name in
+            existing.iter().map(HubName::as_str).chain([DEFAULT_HUB]).chain(options.hubs.iter().map(String::as_str))
+        {
             if !directory.hubs.read().contains_key(name) {
                 directory.start(name)?;
             }
