@@ -1,6 +1,7 @@
 //! The activity's sandbox: a fresh instance for each call, asynchronous, with what the deployment was granted and nothing else.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
@@ -29,6 +30,8 @@ pub(super) struct ActivityState {
     table: ResourceTable,
     logs: LogBuffer,
     meter: Meter,
+    /// When the call must have ended.
+    due: Instant,
 }
 
 impl WasiView for ActivityState {
@@ -101,7 +104,10 @@ impl ActivityCode {
         output.gather(&mut state.logs);
         let outcome = match result {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => Err(vec![self.failure(context, fault::explain(&error, &mut state.logs, &self.limits))]),
+            Ok(Err(error)) => {
+                let failure = self.failure(context, fault::explain(&error, &mut state.logs, &self.limits));
+                Err(vec![fault::traced(failure, &error)])
+            }
             Err(_) => {
                 let message = format!("it took more than {} ms", deadline.as_millis());
                 Err(vec![self.reached(context, Limit::Deadline, &message)])
@@ -212,14 +218,19 @@ pub(super) fn store(
         table: ResourceTable::new(),
         logs: LogBuffer::new(limits.log_lines, limits.log_bytes),
         meter: Meter::new(limits),
+        due: Instant::now() + limits.deadline,
     };
     let mut store = Store::new(engine, state);
     store.set_hostcall_fuel(limits.answer);
     store.set_max_component_handles(MAX_HANDLES);
     if clock.enforces() {
         store.limiter(|state| &mut state.meter);
-        // Yields at each tick, so that a computing guest does not hold its thread.
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        // Yields at each tick, so that a computing guest does not hold its thread. One that still computes when it is due is stopped
+        // here, where its backtrace tells what it was doing; one that waits is dropped by its caller.
+        store.epoch_deadline_callback(|store| {
+            let is_late = Instant::now() > store.data().due;
+            Ok(if is_late { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
+        });
         store.set_epoch_deadline(1);
     }
     store
@@ -229,6 +240,11 @@ impl ActivityState {
     /// From here on requests belong to another call.
     pub(super) fn begin(&mut self, requests: Requests) {
         self.requests = requests;
+    }
+
+    /// The next call may take this long.
+    pub(super) fn expect_within(&mut self, deadline: Duration) {
+        self.due = Instant::now() + deadline;
     }
 
     /// What the guest has written, to explain a fault with.

@@ -147,6 +147,7 @@ impl EntityBatch<'_> {
         }
         let requests = self.code.capabilities.requests(&operation.id, &running.output);
         running.store.data_mut().begin(requests);
+        running.store.data_mut().expect_within(self.code.limits.deadline);
         let Running { store, entity, .. } = &mut running;
         let called = entity.call_run(store, &self.id, self.state.as_ref(), operation);
         let result = within(self.code.limits.deadline, called).await;
@@ -178,6 +179,7 @@ impl EntityBatch<'_> {
     async fn migrate(&mut self, running: &mut Running, operation: &str) -> Result<(), Failures> {
         self.migrated = Migrated::Done;
         let (Some(state), Some(migration)) = (&self.state, &running.migration) else { return Ok(()) };
+        running.store.data_mut().expect_within(self.code.limits.deadline);
         let called = migration.call_migrate(&mut running.store, &self.id, state);
         let migrated = match within(self.code.limits.deadline, called).await {
             Called::Returned(Ok(None)) => return Ok(()),
@@ -299,11 +301,12 @@ impl EntityBatch<'_> {
         store: &mut Store<ActivityState>,
         output: &Output,
     ) -> Failures {
-        match fault::explain(error, store.data_mut().logs_so_far(output), &self.code.limits) {
+        let failures = match fault::explain(error, store.data_mut().logs_so_far(output), &self.code.limits) {
             GuestFault::Trap(failure) => vec![failure],
             GuestFault::Limit(limit, message) => self.reached(operation, limit, &message),
             GuestFault::Contract(message) => vec![failure("ContractBreach", message, true)],
-        }
+        };
+        failures.into_iter().map(|failure| fault::traced(failure, error)).collect()
     }
 
     fn reached(&self, operation: &str, limit: Limit, what: &str) -> Failures {

@@ -30,7 +30,7 @@ pub(super) fn explain(error: &wasmtime::Error, logs: &mut LogBuffer, limits: &Gu
         ),
         Some(Trap::Interrupt) => GuestFault::Limit(
             Limit::Deadline,
-            format!("it computed for more than {} ms without an end{}", limits.deadline.as_millis(), place(error)),
+            format!("it took more than {} ms and was still computing{}", limits.deadline.as_millis(), place(error)),
         ),
         Some(Trap::OutOfFuel) => {
             GuestFault::Limit(Limit::Fuel, format!("it used up the fuel of its episode{}", place(error)))
@@ -57,13 +57,7 @@ fn refused(why: &str, limits: &GuestLimits) -> GuestFault {
 }
 
 fn failure(error_type: &str, message: String, error: &wasmtime::Error) -> Failure {
-    Failure {
-        error_type: error_type.to_owned(),
-        message,
-        stack: error.downcast_ref::<WasmBacktrace>().map(|backtrace| bounded(&backtrace.to_string())),
-        retriable: true,
-        properties: Vec::new(),
-    }
+    Failure { error_type: error_type.to_owned(), message, stack: stack(error), retriable: true, properties: Vec::new() }
 }
 
 /// Characters of one line of a backtrace: compilers make long names, and attackers longer ones.
@@ -78,14 +72,95 @@ fn bounded(backtrace: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// In which function of the guest it happened, and at which line where there is debug information: "; it was in `f` at a.rs:1:2".
+/// A failure with the backtrace of the call that was stopped.
+pub(super) fn traced(failure: Failure, error: &wasmtime::Error) -> Failure {
+    Failure { stack: failure.stack.clone().or_else(|| stack(error)), ..failure }
+}
+
+/// The backtrace of a call that was stopped, if the guest's code was running.
+fn stack(error: &wasmtime::Error) -> Option<String> {
+    error.downcast_ref::<WasmBacktrace>().map(|backtrace| bounded(&backtrace.to_string()))
+}
+
+/// How many functions a message names: the rest is in the backtrace.
+const MAX_PLACES: usize = 3;
+
+/// In which function of the guest it happened and who called that, and at which line where there is debug information:
+/// "; it was in `f` at a.rs:1:2, called by `g`".
 fn place(error: &wasmtime::Error) -> String {
-    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().map(|backtrace| bounded(&backtrace.to_string())) else {
-        return String::new();
-    };
-    // "    0:   0x1f2 - module!function", and then perhaps "                    at file:line:column".
-    let mut lines = backtrace.lines().skip_while(|line| !line.trim_start().starts_with("0:"));
-    let Some((_, function)) = lines.next().and_then(|line| line.split_once(" - ")) else { return String::new() };
-    let line = lines.next().map(str::trim).filter(|line| line.starts_with("at "));
-    format!("; it was in `{function}`{}", line.map(|line| format!(" {line}")).unwrap_or_default())
+    stack(error).map(|backtrace| places(&backtrace)).unwrap_or_default()
+}
+
+fn places(backtrace: &str) -> String {
+    let mut places: Vec<(&str, Option<&str>)> = Vec::new();
+    for line in backtrace.lines().map(str::trim_start) {
+        if let Some(at) = line.strip_prefix("at ") {
+            if let Some((_, place)) = places.last_mut() {
+                *place = Some(at);
+            }
+        } else if let Some(function) = function(line) {
+            places.push((function, None));
+        }
+    }
+    // A function that calls itself is named once.
+    places.dedup_by(|(caller, line), (function, at)| {
+        let is_same = caller == function;
+        if is_same {
+            *at = at.or(*line);
+        }
+        is_same
+    });
+    let mut text = String::new();
+    for (number, (function, at)) in places.into_iter().take(MAX_PLACES).enumerate() {
+        text += if number == 0 { "; it was in `" } else { ", called by `" };
+        text += function;
+        text.push('`');
+        if let Some(at) = at {
+            text += " at ";
+            text += at;
+        }
+    }
+    text
+}
+
+/// The function of a line of a backtrace, without the spaces before it: "0: 0x1f2 - module!function", or "0: module!function" where the
+/// instruction has no place in the component's code (as the check for the end of the stack), or "- function" where it was inlined.
+fn function(line: &str) -> Option<&str> {
+    if let Some(inlined) = line.strip_prefix("- ") {
+        return Some(inlined);
+    }
+    let (number, rest) = line.split_once(": ")?;
+    number.parse::<u32>().ok()?;
+    let rest = rest.trim_start();
+    match rest.split_once(" - ") {
+        Some((address, function)) if address.starts_with("0x") => Some(function),
+        _ => Some(rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_the_innermost_functions_with_their_lines_and_a_recursion_once() {
+        let backtrace = "error while executing at wasm backtrace:
+    0:   0x1f2 - shop!price
+                    at src/price.rs:7:9
+                - shop::total
+                    at src/lib.rs:20:1
+    1:   0x300 - shop!run
+    2:   0x310 - shop!main";
+        let expected = "; it was in `shop!price` at src/price.rs:7:9, called by `shop::total` at src/lib.rs:20:1, called by `shop!run`";
+        assert_eq!(places(backtrace), expected);
+        let recursion = "error while executing at wasm backtrace:
+    0: shop!down
+    1:   0x20 - shop!down
+                    at src/down.rs:3:5
+    2:   0x20 - shop!down
+                    at src/down.rs:3:5
+    3:   0x80 - shop!run";
+        assert_eq!(places(recursion), "; it was in `shop!down` at src/down.rs:3:5, called by `shop!run`");
+        assert_eq!(places("error while executing at wasm backtrace:"), "");
+    }
 }

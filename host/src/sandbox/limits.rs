@@ -113,6 +113,9 @@ impl LimitReached {
 }
 
 /// Counts the memories and tables of one store and traps when there is too much: code that could see a refusal could branch on it.
+///
+/// What goes beyond the maximum of the memory's or table's own type is refused as WebAssembly demands: the same on all hosts, whatever their
+/// limits. So that is looked at first.
 #[derive(Debug)]
 pub(super) struct Meter {
     memory_limit: usize,
@@ -143,15 +146,13 @@ fn reached(limit: Limit, message: String) -> wasmtime::Error {
 
 impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let total = self.memory.saturating_add(desired.saturating_sub(current));
         let limit = self.memory_limit;
         if total > limit {
             let message = format!("it asked for {total} bytes of memory; the limit is {limit} bytes");
-            return Err(reached(Limit::Memory, message));
-        }
-        if let Some(maximum) = maximum.filter(|maximum| desired > *maximum) {
-            let message =
-                format!("it asked for a memory of {desired} bytes; the component itself limits it to {maximum} bytes");
             return Err(reached(Limit::Memory, message));
         }
         self.memory = total;
@@ -163,10 +164,12 @@ impl ResourceLimiter for Meter {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let total = self.elements.saturating_add(desired.saturating_sub(current));
         let limit = self.table_limit;
-        if total > limit || maximum.is_some_and(|maximum| desired > maximum) {
-            let limit = maximum.map_or(limit, |maximum| maximum.min(limit));
+        if total > limit {
             let message = format!("it asked for {total} elements of tables; the limit is {limit} elements");
             return Err(reached(Limit::Tables, message));
         }
@@ -222,8 +225,15 @@ mod tests {
     }
 
     #[test]
-    fn a_maximum_of_the_component_itself_stops_it_too() {
-        assert_eq!(limit(&meter().memory_growing(0, 20, Some(10)).unwrap_err()), Limit::Memory);
-        assert_eq!(limit(&meter().table_growing(0, 5, Some(4)).unwrap_err()), Limit::Tables);
+    fn a_maximum_of_the_component_itself_is_no_limit_and_refuses_whatever_the_limit_is() {
+        let mut meter = meter();
+        // Below the limit and above it.
+        for desired in [20, 1_000] {
+            assert!(!meter.memory_growing(0, desired, Some(10)).unwrap());
+            assert!(!meter.table_growing(0, desired, Some(4)).unwrap());
+        }
+        assert_eq!((meter.memory(), meter.elements()), (0, 0));
+        assert_eq!(limit(&meter.memory_growing(0, 101, Some(1_000)).unwrap_err()), Limit::Memory);
+        assert_eq!(limit(&meter.table_growing(0, 11, Some(1_000)).unwrap_err()), Limit::Tables);
     }
 }

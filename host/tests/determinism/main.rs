@@ -121,8 +121,6 @@ fn prove(source: impl Fn(&Case) -> bool) {
             let form: fn(&[String]) -> Vec<String> = match variant {
                 // Where exactly in the code a trap is said to be depends on the compiler.
                 Variant::Unoptimised => without_stacks,
-                // Copying the initial data costs fuel, and sharing it does not. The component's size decides which is done.
-                Variant::LargeMemories => without_fuel,
                 _ => <[String]>::to_vec,
             };
             compare(&mut differences, &what, run, &form(episodes), &form(&replayed.episodes));
@@ -307,7 +305,7 @@ fn results_that_are_handed_over_one_by_one_make_no_difference_to_who_does_not_lo
 }
 
 #[test]
-#[ignore = "the other tests start it in a process of its own"]
+#[ignore = "`fresh::replay_elsewhere` starts it in a process of its own, with `--ignored --exact`, for the tests that call `prove`"]
 fn replays_in_a_process_of_its_own() {
     fresh::replay_here();
 }

@@ -3,7 +3,7 @@
 use durawasm_test_components::command::{self, Call, Command, Request, SIZE};
 use durawasm_test_components::{ANSWER, Guest, Image};
 
-use crate::attack::{Attack, answering};
+use crate::attack::{Attack, answering, operating};
 
 const REFUSED: &str = "parked: contract";
 const BREACH: &str = "failed: ContractBreach";
@@ -19,6 +19,7 @@ pub fn all() -> Vec<Attack> {
     let mut all = addresses();
     all.extend(commands());
     all.extend(outcomes());
+    all.extend(results());
     all.extend(amplifications());
     all.extend(rooms());
     all
@@ -119,10 +120,35 @@ fn outcomes() -> Vec<Attack> {
     ]
 }
 
+/// What an entity's operation may answer wrongly: outcome (16 bytes), change (12) and actions.
+fn results() -> Vec<Attack> {
+    let odd = |name: &str, words: &[(u32, u32)], expected| {
+        let mut image = Image::new(ANSWER);
+        let answer = image.reserve(36, 4);
+        for (at, word) in words {
+            image.word(answer + at, *word);
+        }
+        operating(name, &image, ANSWER, expected)
+    };
+    vec![
+        operating("operates outside of its memory", &Image::new(ANSWER), 0x7fff_fff8, BREACH),
+        operating("operates at an odd address", &Image::new(ANSWER), ANSWER + 1, BREACH),
+        odd("operates with a result that is neither", &[(0, 2)], BREACH),
+        odd("operates with an unknown change", &[(16, 3)], BREACH),
+        odd("operates with a state outside of its memory", &[(16, 1), (20, 0xffff_fff0), (24, 16)], BREACH),
+        odd("operates with a state of 2^32 - 1 bytes", &[(16, 1), (20, 0), (24, u32::MAX)], BREACH),
+        odd("operates with a state that is not JSON", &[(16, 1), (20, 0), (24, 64)], "failed: InvalidPayload"),
+        odd("operates with a state that is too large", &[(16, 1), (20, 1 << 16), (24, (1 << 20) + 1)], "failed: *"),
+        odd("operates with actions outside of its memory", &[(28, 0xffff_fff0), (32, 4)], BREACH),
+        odd("operates with 2^32 - 1 actions", &[(28, 0), (32, u32::MAX)], BREACH),
+        odd("operates with actions that are nothing of the kind", &[(28, 1024), (32, 1000)], BREACH),
+    ]
+}
+
 /// Small in the guest's memory, and gigabytes if each element were copied.
 fn amplifications() -> Vec<Attack> {
-    // 2,000 commands, and each has the same 2 MiB for its text.
-    let long = 2 << 20;
+    // 2,000 commands, and each has the same 2 MiB for its text: 4 GB. They begin behind all data, so that they are UTF-8.
+    let (place, long) = (1 << 20, 2 << 20);
     let count = 2_000_u32;
     let mut image = Image::new(ANSWER);
     let answer = image.reserve(8, 8);
@@ -131,12 +157,18 @@ fn amplifications() -> Vec<Attack> {
     for at in (list..list + count * SIZE).step_by(SIZE as usize) {
         image.byte(at, 5);
         image.byte(at + 8, 1);
-        image.word(at + 12, 0);
+        image.word(at + 12, place);
         image.word(at + 16, long);
     }
     let memory = r#"(memory (export "memory") 48)"#.to_owned();
-    let mut many = answering("answers one text two thousand times", &image, ANSWER, "parked: contract", "");
+    let mut many = answering("answers one text two thousand times", &image, ANSWER, "parked: answer", "");
     many.guest.memory = memory.clone();
+    // The same over the guest's data, part of which is no text: the first of them is refused.
+    for at in (list..list + count * SIZE).step_by(SIZE as usize) {
+        image.word(at + 12, 0);
+    }
+    let mut bytes = answering("answers all of its bytes as a text two thousand times", &image, ANSWER, REFUSED, "");
+    bytes.guest.memory = memory.clone();
 
     let mut image = Image::new(ANSWER);
     let answer = image.reserve(16, 4);
@@ -145,13 +177,13 @@ fn amplifications() -> Vec<Attack> {
     image.list(answer + 4, failures, 2_000);
     for at in (failures..failures + 40 * 2_000).step_by(40) {
         for text in [at, at + 8] {
+            image.word(text, place);
             image.word(text + 4, long);
         }
     }
-    let mut failing =
-        answering("returns one text in two thousand failures", &image, ANSWER, "", "failed: ContractBreach");
+    let mut failing = answering("returns one text in two thousand failures", &image, ANSWER, "", "failed: AnswerLimit");
     failing.guest.memory = memory;
-    vec![many.slow(), failing.slow()]
+    vec![many.slow(), bytes, failing.slow()]
 }
 
 /// What a guest may answer when it is asked for room.

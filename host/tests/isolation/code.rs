@@ -109,10 +109,10 @@ fn endless() -> Vec<Attack> {
 fn memory() -> Vec<Attack> {
     let memory = |name, instructions| Attack::both(name, instructions, "parked: memory", "failed: MemoryLimit");
     let table = |name, instructions| Attack::both(name, instructions, "parked: tables", "failed: TableLimit");
+    let fine = |name, instructions: &str| Attack::both(name, instructions, "ok", "ok");
     vec![
         memory("grows its memory without end", GROW),
         memory("grows its memory at once", "(drop (memory.grow (i32.const 65532)))"),
-        memory("grows its memory by more than there can be", "(drop (memory.grow (i32.const -1)))"),
         table("grows a table at once", "(drop (table.grow $table (ref.null func) (i32.const 0x7fffffff)))")
             .with("(table $table 1 funcref)"),
         table(
@@ -120,17 +120,40 @@ fn memory() -> Vec<Attack> {
             "(loop $again (drop (table.grow $table (ref.null func) (i32.const 65536))) (br $again))",
         )
         .with("(table $table 1 funcref)"),
-        // A memory that has a maximum of its own says no by itself: nothing is wrong with a guest that asks.
-        Attack::new(
-            "grows beyond its own maximum",
-            Guest {
-                memory: r#"(memory (export "memory") 4 4)"#.to_owned(),
-                ..Guest::attacking("(drop (memory.grow (i32.const 1)))")
-            },
-            "parked: memory",
-            "failed: MemoryLimit",
-        ),
+        memory("grows a memory with a maximum above the limit", "(drop (memory.grow $large (i32.const 100)))")
+            .with("(memory $large 1 1000)"),
+        table(
+            "grows a table with a maximum above the limit",
+            "(drop (table.grow $table (ref.null func) (i32.const 2000000)))",
+        )
+        .with("(table $table 1 3000000 funcref)"),
+        // What cannot be by WebAssembly's own rules is refused, and the guest goes on: no host would grant it.
+        fine("grows its memory by more than there can be", &refused("(memory.grow (i32.const -1))")),
+        fine("grows its memory by one page more than there can be", &refused("(memory.grow (i32.const 65533))")),
+        fine(
+            "grows a memory beyond its own maximum",
+            &format!(
+                "{} (if (i32.ne (memory.grow $small (i32.const 1)) (i32.const 1)) (then (unreachable))) {}",
+                refused("(memory.grow $small (i32.const 2))"),
+                refused("(memory.grow $small (i32.const 1))"),
+            ),
+        )
+        .with("(memory $small 1 2)"),
+        fine(
+            "grows a table beyond its own maximum",
+            &format!(
+                "{} (if (i32.ne (table.grow $small (ref.null func) (i32.const 1)) (i32.const 1)) (then (unreachable))) {}",
+                refused("(table.grow $small (ref.null func) (i32.const 2))"),
+                refused("(table.grow $small (ref.null func) (i32.const -1))"),
+            ),
+        )
+        .with("(table $small 1 2 funcref)"),
     ]
+}
+
+/// Traps if this is not refused.
+fn refused(growth: &str) -> String {
+    format!("(if (i32.ne {growth} (i32.const -1)) (then (unreachable)))")
 }
 
 /// The same few attacks at each place where a guest's code runs.

@@ -53,19 +53,23 @@ fn arguments() -> Vec<Attack> {
             &format!("(i32.store8 (i32.const 200000) (i32.const 255)) {}", write("2", none, [200_000, 1], none)),
         ),
     ];
-    // Half a million fields, each of which is the guest's whole memory: 2^37 bytes and more.
-    let fields = "(local $at i32) (local.set $at (i32.const 65536))
-        (loop $next (i32.store offset=4 (local.get $at) (i32.const 262144)) (i32.store offset=12 (local.get $at) (i32.const 262144))
-          (local.set $at (i32.add (local.get $at) (i32.const 16))) (br_if $next (i32.lt_u (local.get $at) (i32.const 262144))))";
-    all.push(
-        Attack::both(
-            "logs its whole memory in each field",
-            &format!("{fields} {}", write("2", none, none, [65_536, 12_288])),
-            "parked: contract",
-            "failed: ContractBreach",
+    // 12,288 fields, whose names and values are all of them the three pages in which these fields lie: 4.8 GB. Their bytes are UTF-8.
+    let fields = |place: u32, length: u32| {
+        format!(
+            "(local $at i32) (local.set $at (i32.const 65536))
+             (loop $next
+               (i32.store offset=0 (local.get $at) (i32.const {place})) (i32.store offset=4 (local.get $at) (i32.const {length}))
+               (i32.store offset=8 (local.get $at) (i32.const {place})) (i32.store offset=12 (local.get $at) (i32.const {length}))
+               (local.set $at (i32.add (local.get $at) (i32.const 16))) (br_if $next (i32.lt_u (local.get $at) (i32.const 262144))))
+             {}",
+            write("2", none, none, [65_536, 12_288])
         )
-        .slow(),
-    );
+    };
+    let three_pages = fields(65_536, 196_608);
+    let name = "logs most of its memory in each field";
+    all.push(Attack::both(name, &three_pages, "parked: answer", "failed: AnswerLimit").slow());
+    // With the first page, where data lies that is no text.
+    all.push(odd("logs its whole memory, which is no text, in each field", &fields(0, 262_144)));
     for (name, length) in [
         ("asks for 2^63 random bytes", "0x8000000000000000"),
         ("asks for 2^64 - 1 random bytes", "-1"),

@@ -1,4 +1,4 @@
-//! No guest can hurt the host or its neighbours: guests that trap or misbehave in every way, as orchestrators and as activities.
+//! No guest can hurt the host or its neighbours: guests that trap or misbehave in every way, as orchestrators, as activities and as entities.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what is wrong")]
 
@@ -60,6 +60,8 @@ fn every_attack_ends_as_it_must_and_says_so_and_a_warm_neighbour_and_a_running_a
                 let ending = arena::act(&code).await;
                 assert!(ending.is("ok"), "{ending:?}");
                 assert!(arena::orchestrate(&honest).is("ok"));
+                let ending = arena::operate(honest.entity_code().unwrap(), true).await;
+                assert!(ending.is("ok"), "{ending:?}");
                 calls += 1;
             }
             calls
@@ -78,8 +80,9 @@ fn every_attack_ends_as_it_must_and_says_so_and_a_warm_neighbour_and_a_running_a
                         let said = ending.message.len() > 8 && ending.message.len() < LONGEST_MESSAGE;
                         let traced = !ending.outcome.ends_with("Trap")
                             || ending.stack.as_ref().is_some_and(|stack| stack.contains("guest!"));
-                        let placed = !["parked: deadline", "parked: fuel"].contains(&ending.outcome.as_str())
-                            || ending.message.contains("!");
+                        let placed = !["parked: stack", "parked: deadline", "parked: fuel", "failed: StackLimit"]
+                            .contains(&ending.outcome.as_str())
+                            || ending.message.contains("guest!");
                         let bounded = ending.stack.as_ref().is_none_or(|stack| stack.len() < LONGEST_STACK);
                         if !(ending.is(expected) && said && traced && placed && bounded) {
                             wrong.push(format!("{}, {role}: expected {expected}, but {ending:#?}", attack.name));

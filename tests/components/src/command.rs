@@ -1,4 +1,4 @@
-//! The commands of an orchestrator as the canonical ABI lays them out. Sizes and offsets follow from `wit/workflow.wit`.
+//! What orchestrators, activities and entities answer, as the canonical ABI lays it out. Sizes and offsets follow from `wit/workflow.wit`.
 
 use crate::Image;
 
@@ -90,6 +90,26 @@ pub enum Command {
     Complete(Result<Option<String>, Vec<Failure>>),
 }
 
+/// What becomes of an entity's state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Nothing.
+    Keep,
+    /// Another one.
+    Replace(String),
+    /// There is none any more.
+    Delete,
+}
+
+/// What an entity's operation does outside of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// A signal.
+    Signal(Operation),
+    /// An orchestration, and when it is to begin: seconds and nanoseconds.
+    Start(Call, Option<(u64, u32)>),
+}
+
 /// Bytes of one command in a list.
 pub const SIZE: u32 = 152;
 
@@ -110,6 +130,41 @@ pub fn outcome_image(base: u32, outcome: &Result<Option<String>, Vec<Failure>>) 
     let mut image = Image::new(base);
     let answer = image.reserve(16, 4);
     put_outcome(&mut image, answer, outcome);
+    image
+}
+
+/// An answer of an entity's operation at this address.
+pub fn operation_image(
+    base: u32,
+    outcome: &Result<Option<String>, Vec<Failure>>,
+    change: &Change,
+    actions: &[Action],
+) -> Image {
+    const ACTION: usize = 80;
+    let mut image = Image::new(base);
+    let answer = image.reserve(36, 4);
+    put_outcome(&mut image, answer, outcome);
+    match change {
+        Change::Keep => {}
+        Change::Replace(state) => {
+            image.byte(answer + 16, 1);
+            image.text(answer + 20, state);
+        }
+        Change::Delete => image.byte(answer + 16, 2),
+    }
+    let list = image.reserve(actions.len() * ACTION, 8);
+    image.list(answer + 28, list, actions.len());
+    for (at, action) in (list..).step_by(ACTION).zip(actions) {
+        match action {
+            Action::Signal(operation) => put_operation(&mut image, at + 8, operation),
+            Action::Start(call, scheduled) => {
+                image.byte(at, 1);
+                put_call(&mut image, at + 8, call);
+                image.option(at + 40, call.instance_id.as_deref());
+                put_time(&mut image, at + 56, *scheduled);
+            }
+        }
+    }
     image
 }
 
@@ -226,10 +281,14 @@ fn put_operation(image: &mut Image, at: u32, operation: &Operation) {
     image.text(at + 8, &operation.entity.1);
     image.text(at + 16, &operation.operation);
     image.option(at + 24, operation.input.as_deref());
-    if let Some((seconds, nanos)) = operation.scheduled {
-        image.byte(at + 40, 1);
-        image.long(at + 48, seconds);
-        image.word(at + 56, nanos);
+    put_time(image, at + 40, operation.scheduled);
+}
+
+fn put_time(image: &mut Image, at: u32, time: Option<(u64, u32)>) {
+    if let Some((seconds, nanos)) = time {
+        image.byte(at, 1);
+        image.long(at + 8, seconds);
+        image.word(at + 16, nanos);
     }
 }
 

@@ -5,7 +5,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use crate::command::{self, Call, Command};
 use crate::{Image, world};
 
-/// Where the answers `ok(none)` and an empty list of commands lie: zeroes.
+/// Where the answers `ok(none)`, an empty list of commands and "nothing changes" of an entity lie: zeroes.
 pub const NOTHING: u32 = 64;
 /// Where the answer "complete with none" lies.
 pub const DONE: u32 = 4_096;
@@ -14,8 +14,8 @@ pub const ANSWER: u32 = 8_192;
 
 const INFO: u32 = 1_024;
 
-/// A guest in pieces of WebAssembly text. The default one offers the orchestrators `attack` and `neighbour` and the activity
-/// `attack`, and is honest: orchestrators complete, the activity returns none.
+/// A guest in pieces of WebAssembly text. The default one offers the orchestrators `attack` and `neighbour` and an activity
+/// and an entity `attack`, and is honest: orchestrators complete, the others return none.
 #[derive(Clone, Debug)]
 pub struct Guest {
     /// Imports, beside `$log` of the contract.
@@ -34,6 +34,8 @@ pub struct Guest {
     pub resume: String,
     /// The body of the activity's `run`: the last three parameters are `$given`, `$input` and `$length`.
     pub run: String,
+    /// The body of the entity's `run`: parameter `$call`, a pointer to entity, state and operation. Leaves the answer's address.
+    pub operate: String,
     /// The bodies of the functions that are called after an answer was read.
     pub post: String,
     /// The component's name.
@@ -52,6 +54,7 @@ impl Default for Guest {
             start: format!("(i32.const {DONE})"),
             resume: format!("(i32.const {DONE})"),
             run: format!("(i32.const {NOTHING})"),
+            operate: format!("(i32.const {NOTHING})"),
             post: String::new(),
             name: "guest".to_owned(),
         }
@@ -59,20 +62,21 @@ impl Default for Guest {
 }
 
 impl Guest {
-    /// A guest whose orchestrator does this first, and so does its activity. The instructions leave nothing on the stack.
+    /// A guest whose orchestrator does this first, and so do its activity and its entity. The instructions leave nothing on the stack.
     pub fn attacking(instructions: &str) -> Self {
         let guest = Self::default();
         Self {
             fields: format!("(func $attack {instructions})"),
             start: format!("(call $attack) {}", guest.start),
             run: format!("(call $attack) {}", guest.run),
+            operate: format!("(call $attack) {}", guest.operate),
             ..guest
         }
     }
 
     /// The module's text.
     pub fn text(&self) -> String {
-        let Self { imports, memory, fields, realloc, describe, start, resume, run, post, name } = self;
+        let Self { imports, memory, fields, realloc, describe, start, resume, run, operate, post, name } = self;
         let (info, done) = (info(name), done());
         format!(
             r#"(module ${name}
@@ -101,9 +105,12 @@ impl Guest {
   (func $run (export "durawasm:workflow/activity@0.1.0#run")
     (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (param $given i32) (param $input i32) (param $length i32) (result i32)
     {run})
+  (func $operate (export "durawasm:workflow/entity@0.1.0#run") (param $call i32) (result i32)
+    {operate})
   (func $after_start (export "cabi_post_durawasm:workflow/orchestrator@0.1.0#start") (param i32) {post})
   (func $after_resume (export "cabi_post_durawasm:workflow/orchestrator@0.1.0#resume") (param i32) {post})
   (func $after_run (export "cabi_post_durawasm:workflow/activity@0.1.0#run") (param i32) {post})
+  (func $after_operate (export "cabi_post_durawasm:workflow/entity@0.1.0#run") (param i32) {post})
   {}
   {})"#,
             info.data(),
@@ -136,7 +143,8 @@ fn info(name: &str) -> Image {
     let info = image.reserve(40, 4);
     image.text(info, name);
     image.text(info + 8, "1.0.0");
-    for (at, names) in [(info + 16, &["attack", "neighbour"][..]), (info + 24, &["attack"][..])] {
+    let definitions = [&["attack", "neighbour"][..], &["attack"], &["attack"]];
+    for (at, names) in (info + 16..).step_by(8).zip(definitions) {
         let list = image.reserve(names.len() * 44, 4);
         for (place, name) in (list..).step_by(44).zip(names) {
             image.text(place, name);
@@ -151,7 +159,7 @@ fn done() -> Image {
 }
 
 /// A guest that answers the bytes that it is told, in hexadecimal: the orchestrator those of its input and then those of the last
-/// result that it is given, the activity those of its input. They are put at [`ANSWER`], which is also the answer's address.
+/// result that it is given, the activity and the entity those of their input. They are put at [`ANSWER`], which is also the answer's address.
 pub fn echo() -> Guest {
     let digit = |offset: u32| {
         format!(
@@ -186,6 +194,7 @@ pub fn echo() -> Guest {
                (else (i32.const {NOTHING})))"
         ),
         run: "(call $decode (local.get $input) (local.get $length))".to_owned(),
+        operate: "(call $decode (i32.load offset=44 (local.get $call)) (i32.load offset=48 (local.get $call)))".to_owned(),
         name: "echo".to_owned(),
         ..Guest::default()
     }

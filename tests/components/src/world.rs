@@ -21,6 +21,7 @@ world guest {
     export durawasm:workflow/component@0.1.0;
     export durawasm:workflow/orchestrator@0.1.0;
     export durawasm:workflow/activity@0.1.0;
+    export durawasm:workflow/entity@0.1.0;
 }
 
 package wasi:random@0.2.0 {

@@ -14,6 +14,16 @@ pub fn grow_to_maximum() -> Vec<u8> {
     )
 }
 
+/// Zeroes if `memory.grow` answers -1.
+pub fn grow_beyond_addresses() -> Vec<u8> {
+    looking(
+        "",
+        "(i32.store offset=0 (local.get $at) (i32.add (memory.grow (i32.const 65535)) (i32.const 1)))
+         (i32.store offset=4 (local.get $at) (i32.add (memory.grow (i32.const -1)) (i32.const 1)))
+         (i32.const 8)",
+    )
+}
+
 pub fn grow_without_end() -> Vec<u8> {
     looking("", "(loop $on (br_if $on (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (i32.const 0)")
 }
@@ -24,6 +34,17 @@ pub fn grow_table() -> Vec<u8> {
         "(i32.store offset=0 (local.get $at) (table.grow $t (ref.null func) (i32.const 1000)))
          (i32.store offset=4 (local.get $at) (table.size $t))
          (i32.store offset=8 (local.get $at) (ref.is_null (table.get $t (i32.sub (table.size $t) (i32.const 1)))))
+         (i32.const 12)",
+    )
+}
+
+/// What `table.grow` answers within and beyond the maximum that the module itself declares.
+pub fn grow_table_to_maximum() -> Vec<u8> {
+    looking(
+        "(table $t 1 3 funcref)",
+        "(i32.store offset=0 (local.get $at) (table.grow $t (ref.null func) (i32.const 1)))
+         (i32.store offset=4 (local.get $at) (table.size $t))
+         (i32.store offset=8 (local.get $at) (table.grow $t (ref.null func) (i32.const -1)))
          (i32.const 12)",
     )
 }

@@ -10,8 +10,9 @@ mod numeric;
 
 pub use host::{allocations, handles, padding, poll, random_bytes, subscribe};
 pub use memory::{
-    bulk_memory, calls, conversion_out_of_range, division_by_zero, grow_table, grow_table_without_end, grow_to_maximum,
-    grow_without_end, out_of_bounds, several_memories, tail_calls, unaligned, wrong_function,
+    bulk_memory, calls, conversion_out_of_range, division_by_zero, grow_beyond_addresses, grow_table,
+    grow_table_to_maximum, grow_table_without_end, grow_to_maximum, grow_without_end, out_of_bounds, several_memories,
+    tail_calls, unaligned, wrong_function,
 };
 pub use numeric::{Family, numeric};
 
