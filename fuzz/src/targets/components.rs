@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use durawasm_host::abi::EntityId;
 use durawasm_host::registry::LoadedComponent;
 use durawasm_host::sandbox::{CodeCache, Engines};
 use durawasm_test_components::{Guest, echo, neighbour};
@@ -59,6 +60,14 @@ impl Target for Components {
         };
         for name in component.orchestrators().iter().take(2) {
             Player::new(&component, name).play(&[], false)?;
+        }
+        for name in component.entities().iter().take(2) {
+            let Some(code) = component.entity_code() else { continue };
+            let mut batch = code.batch(EntityId { name: name.clone(), key: "k".to_owned() }, None);
+            let operation = super::values::operate("get", None);
+            let run = batch.run(&operation);
+            let ended = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), run).await });
+            ended.map_err(|_| format!("an operation of the entity `{name}` did not end"))?;
         }
         let Some(code) = component.activity_code() else { return Ok(()) };
         for name in component.activities().iter().take(2) {

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use durawasm_host::abi::activity::Context;
+use durawasm_host::abi::{EntityId, Timestamp, entity};
 use durawasm_host::orchestration::{
     Decision, EventKind, ExecutionStarted, HistoryEvent, Limits, Recorded, RecordedKind, Session, Time, Turn,
 };
 use durawasm_host::registry::LoadedComponent;
-use durawasm_host::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
-use durawasm_test_components::command::{self, Call, Command, Operation, Request, Retry};
+use durawasm_host::sandbox::{CodeCache, Engines, EntityBatch, Orchestrator, SandboxLimits};
+use durawasm_test_components::command::{self, Action, Call, Change, Command, Operation, Request, Retry};
 use durawasm_test_components::{ANSWER, Image, echo};
 
 use super::chance::Chance;
@@ -45,6 +46,12 @@ pub(super) fn call(name: &str) -> Context {
     }
 }
 
+/// An operation of an entity.
+pub(super) fn operate(name: &str, input: Option<String>) -> entity::Operation {
+    let now = Timestamp { seconds: 1, nanos: 0 };
+    entity::Operation { name: name.to_owned(), input, signal: false, id: "@e@k/1".to_owned(), now }
+}
+
 impl Values {
     pub(super) fn new() -> Self {
         let engines = Engines::new().expect("engines can be made");
@@ -53,6 +60,71 @@ impl Values {
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
         Self { component: component.expect("the guest is honest"), runtime }
     }
+}
+
+impl Values {
+    /// A batch of three operations. One that fails leaves the entity as it was.
+    fn operate(&self, chance: &mut Chance<'_>) -> Result<(), String> {
+        let code = self.component.entity_code().ok_or("echo has one")?;
+        let mut expected = Some("1".to_owned());
+        let mut batch = code.batch(EntityId { name: "attack".to_owned(), key: "k".to_owned() }, expected.clone());
+        for _ in 0..3 {
+            let change = change(chance);
+            let actions = chance.several(3, action);
+            let mut image = command::operation_image(ANSWER, &outcome(chance), &change, &actions);
+            let is_honest = chance.flag();
+            if !is_honest {
+                damage(chance, &mut image);
+            }
+            let operation = operate("attack", Some(hex::encode(image.bytes())));
+            let run = self.runtime.block_on(batch.run(&operation));
+            match (run.outcome, change) {
+                (Err(_), _) if !run.actions.is_empty() => {
+                    return Err(format!("a failed operation acts: {:?}", run.actions));
+                }
+                (Err(_), _) => {}
+                // What it changed is not known.
+                (Ok(_), _) if !is_honest => return ended(batch, None),
+                (Ok(_), _) if run.actions.len() != actions.len() => {
+                    return Err(format!("{:?} of {actions:?}", run.actions));
+                }
+                (Ok(_), Change::Keep) => {}
+                (Ok(_), Change::Replace(state)) => expected = Some(state),
+                (Ok(_), Change::Delete) => expected = None,
+            }
+        }
+        ended(batch, Some(expected))
+    }
+}
+
+/// A state is JSON, and the one that is expected.
+fn ended(batch: EntityBatch<'_>, expected: Option<Option<String>>) -> Result<(), String> {
+    let (state, _) = batch.end();
+    if let Some(state) = &state
+        && serde_json::from_str::<serde_json::Value>(state).is_err()
+    {
+        return Err(format!("a state is not JSON: {state:?}"));
+    }
+    match expected {
+        Some(expected) if expected != state => Err(format!("the state is {state:?} instead of {expected:?}")),
+        _ => Ok(()),
+    }
+}
+
+fn change(chance: &mut Chance<'_>) -> Change {
+    match chance.below(4) {
+        0 => Change::Keep,
+        1 => Change::Delete,
+        2 => Change::Replace(chance.text()),
+        _ => Change::Replace(chance.below(1_000).to_string()),
+    }
+}
+
+fn action(chance: &mut Chance<'_>) -> Action {
+    if chance.flag() {
+        return Action::Signal(operation(chance));
+    }
+    Action::Start(a_call(chance), chance.maybe(|chance| (chance.long(), chance.below(u32::MAX))))
 }
 
 impl Target for Values {
@@ -81,6 +153,7 @@ impl Target for Values {
         let code = self.component.activity_code().expect("echo has one");
         let context = call("attack");
         let run = self.runtime.block_on(code.run(&context, "fuzz", Some(hex::encode(image.bytes()))));
+        self.operate(&mut chance)?;
         match run.outcome {
             Err(failures)
                 if failures.iter().any(|failure| {
