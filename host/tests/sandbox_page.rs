@@ -1,4 +1,4 @@
-//! The manifests and policies that the documentation shows are such.
+//! The manifests and policies that the documentation shows are such, and its example is code that is compiled.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what is wrong")]
 
@@ -25,6 +25,14 @@ fn what_is_shown_is_read_and_the_manifest_fits_the_policy() {
         Grant::new("shop", &manifest, &terms).unwrap_or_else(|refusal| panic!("{refusal}"));
         assert!(Grant::new("another", &manifest, &terms).is_err(), "the section is the shop's own");
     }
+}
+
+/// `tests/guests/capabilities` is built by all tests.
+#[test]
+fn the_example_in_rust_is_a_part_of_a_component_of_the_tests() {
+    let source = include_str!("../../tests/guests/capabilities/src/partner.rs");
+    let (_, code) = source.split_once("\n\n").unwrap();
+    assert_eq!(blocks("rust"), [code]);
 }
 
 #[test]

@@ -125,10 +125,23 @@ async fn launch(options: &SchedulerOptions, data: &Path, listen: &str) -> Result
 /// # Errors
 /// If it does not become ready.
 pub async fn start_host(scheduler: &str, components: &Path, arguments: &[&str]) -> Result<Process> {
+    start_host_in(scheduler, components, arguments, &[]).await
+}
+
+/// Starts a host with further environment variables and waits until it is ready.
+///
+/// # Errors
+/// If it does not become ready.
+pub async fn start_host_in(
+    scheduler: &str,
+    components: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<Process> {
     let mut all: Vec<PathBuf> = ["host", "--scheduler", scheduler, "--components"].iter().map(PathBuf::from).collect();
     all.push(components.into());
     all.extend(arguments.iter().map(PathBuf::from));
-    let mut process = Process::start(&crate::program(), &all, &[])?;
+    let mut process = Process::start(&crate::program(), &all, environment)?;
     process.line("ready").await?;
     Ok(process)
 }

@@ -4,12 +4,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
-use durawasm_tests::cluster::{Scheduler, SchedulerOptions, World, components, eventually, start_host};
+use durawasm_tests::cluster::{Scheduler, SchedulerOptions, World, components, eventually, start_host, start_host_in};
 use durawasm_tests::command::Shell;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A server that follows a script of statuses (then says 200), and keeps the key of each request. The status 0 is silence.
 struct Server {
@@ -199,6 +204,76 @@ async fn orchestrators_see_variables_and_no_secrets_and_nobody_prints_one() -> R
     ensure!(logged.contains("[secret KEY]"), "the lines are there, without the secret:\n{logged}");
     for (place, text) in [("history", &history), ("inspect", &inspected), ("log", &logged)] {
         ensure!(!text.contains("correct-horse"), "{place}: {text}");
+    }
+    Ok(())
+}
+
+/// An authority of one's own.
+fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+}
+
+/// A server that says hello over TLS, with a certificate of this authority for this name. Returns its port.
+async fn encrypted(authority: &CertifiedIssuer<'static, KeyPair>, name: &str) -> Result<u16> {
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new(vec![name.to_owned()])?.signed_by(&key, authority)?;
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)?;
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // Whoever does not trust the certificate leaves here.
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let Ok(byte) = stream.read_u8().await else { break };
+                head.push(byte);
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    Ok(port)
+}
+
+#[tokio::test]
+async fn a_server_is_reached_by_tls_if_an_authority_that_the_operator_trusts_has_signed_for_its_name() -> Result<()> {
+    let (trusted, other) = (authority()?, authority()?);
+    let good = encrypted(&trusted, "127.0.0.1").await?;
+    let (unknown, misnamed) = (encrypted(&other, "127.0.0.1").await?, encrypted(&trusted, "shop.example").await?);
+
+    let hosts = "http]\nhosts = [\"https://127.0.0.1:*\"]\nprivate = true\n";
+    let deployed = Deployed::new(&format!("[capabilities.{hosts}"), &format!("[components.test-capabilities.{hosts}"))?;
+    let authorities = tempfile::NamedTempFile::new()?;
+    std::fs::write(authorities.path(), trusted.pem())?;
+    let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
+    let (policy, file) = (deployed.policy(), path(authorities.path())?);
+    let (arguments, environment) = (["--policy", policy.as_str()], [("SSL_CERT_FILE", file.as_str())]);
+    let host = start_host_in(&scheduler.uri(), deployed.folder.path(), &arguments, &environment).await?;
+    let client = scheduler.client().await?;
+    let world = World { scheduler, host, client, components: deployed.folder.path().into() };
+
+    let ask = async |id: &str, port: u16| -> Result<Value> {
+        let ask = serde_json::json!(["request", { "method": "GET", "url": format!("https://127.0.0.1:{port}/") }]);
+        Ok(serde_json::from_str(&world.run(id, "call", Some(&ask.to_string())).await?)?)
+    };
+    let heard = ask("good", good).await?;
+    ensure!(heard["status"] == 200 && heard["body"] == "hello", "{heard}");
+    for (id, port) in [("unknown", unknown), ("misnamed", misnamed)] {
+        let heard = ask(id, port).await?;
+        ensure!(
+            heard["status"] == 0 && heard["error"].as_str().is_some_and(|why| why.contains("TlsCertificate")),
+            "{heard}"
+        );
+        let logged = world.host.output.all().join("\n");
+        ensure!(logged.contains(&format!("the certificate of https://127.0.0.1:{port} is not trusted")), "{logged}");
     }
     Ok(())
 }

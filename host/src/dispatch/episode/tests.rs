@@ -359,3 +359,40 @@ fn an_instance_that_was_reset_is_replayed_from_its_shorter_history() {
     let last = answer(episodes.run(last, "t5", false));
     assert_eq!(result(&last), r#"[{"value":100},{"value":2}]"#);
 }
+
+/// What is logged while something is done.
+fn logged<T>(work: impl FnOnce() -> T) -> (T, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(file.reopen().unwrap()).finish();
+    let result = tracing::subscriber::with_default(subscriber, work);
+    (result, std::fs::read_to_string(file.path()).unwrap())
+}
+
+#[test]
+fn a_past_that_cost_something_else_than_what_is_recorded_for_it_is_told_and_the_instance_goes_on() {
+    let Outcome::Answer(_, Some(first), _) = episodes().run(item(vec![], begin("program"), None), "t1", false) else {
+        panic!("it answers")
+    };
+    let mut past = begin("program");
+    past.push(scheduled(1, 1, "echo"));
+    let replay = |recorded: u64| {
+        let mut item = item(past.clone(), completed(2, 1, "1"), None);
+        let recorded = prost_types::Value { kind: Some(Kind::StringValue(recorded.to_string())) };
+        item.properties.insert(property::BASE_FUEL.to_owned(), recorded);
+        logged(|| answer(episodes().run(item, "t2", false)))
+    };
+    let (expected, said) = replay(first.episode);
+    assert_eq!(said, "");
+    let (response, said) = replay(first.episode + 1);
+    assert_eq!(response, expected);
+    for part in [
+        "WARN",
+        "did not cost what was recorded",
+        "instance=\"instance\"",
+        "test-programs",
+        &format!("recorded={}", first.episode + 1),
+        &format!("replayed={}", first.episode),
+    ] {
+        assert!(said.contains(part), "`{part}` is missing: {said}");
+    }
+}

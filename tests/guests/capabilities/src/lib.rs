@@ -1,5 +1,7 @@
 //! An activity for each way to reach something outside, and orchestrators that call them.
 
+mod partner;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Instant, SystemTime};
 
@@ -182,6 +184,7 @@ durawasm_guest::component!(
     secure_random,
     observe,
     leak,
+    partner::tell_partner,
     orchestrator_environment,
     call,
     effects
