@@ -67,7 +67,7 @@ impl std::fmt::Display for Failed {
         let (target, file) = (self.file.parent().and_then(Path::file_name).unwrap_or_default(), self.file.display());
         write!(
             f,
-            "{}\nRun it again with: cargo run --release --workspace --bin durawasm-fuzz -- replay {} {file}",
+            "{}\nRun it again with: cargo build --release --workspace --bin durawasm-fuzz && target/release/durawasm-fuzz replay {} {file}",
             self.why,
             target.display()
         )

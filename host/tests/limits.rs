@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use durawasm_host::abi::activity::Context;
-use durawasm_host::abi::{Failure, Outcome};
+use durawasm_host::abi::entity::Operation;
+use durawasm_host::abi::{EntityId, Failure, Outcome, Timestamp};
 use durawasm_host::orchestration::{HistoryEvent, Limit, Park, ParkReason, Session, Turn};
 use durawasm_host::registry::LoadedComponent;
 use durawasm_host::sandbox::{ActivityRun, CodeCache, Engines, Orchestrator, SandboxLimits};
+use durawasm_test_components::Guest;
 use support::journal::{Journal, resolved};
 use support::{guest, limits};
 
@@ -225,4 +227,38 @@ fn a_component_that_cannot_even_begin_within_its_limits_is_not_loaded() {
     assert!(error.contains("1 elements"), "{error}");
     let error = load(|limits| limits.orchestrator.fuel = 1);
     assert!(error.contains("fuel"), "{error}");
+}
+
+#[tokio::test]
+async fn a_table_that_grows_reaches_its_limit_with_its_class_and_the_value_in_each_role() {
+    let guest = Guest::attacking("(drop (table.grow $table (ref.null func) (i32.const 10000)))");
+    let fields = format!("{} (table $table 1 funcref)", guest.fields);
+    let component = Guest { fields, ..guest }.component();
+    let limits = limits(|limits| {
+        for guest in [&mut limits.orchestrator.guest, &mut limits.activity, &mut limits.entity] {
+            guest.tables = 5_000;
+        }
+    });
+    let component = LoadedComponent::load(&component, &Engines::new().unwrap(), &CodeCache::none(), limits).unwrap();
+    let park = begin(&component, "attack").2.unwrap_err();
+    assert_eq!(park.reason, ParkReason::Limit(Limit::Tables), "{park}");
+    let of_the_activity = failure(call(&component, "attack").await.outcome);
+    let id = EntityId { name: "attack".to_owned(), key: "k".to_owned() };
+    let operation = Operation {
+        name: "attack".to_owned(),
+        input: None,
+        signal: false,
+        id: "@attack@k/1".to_owned(),
+        now: Timestamp { seconds: 1, nanos: 0 },
+    };
+    let of_the_entity = failure(component.entity_code().unwrap().batch(id, None).run(&operation).await.outcome);
+    for failure in [&of_the_activity, &of_the_entity] {
+        assert_eq!(failure.error_type, Limit::Tables.failure_type(), "{failure:?}");
+        assert!(failure.stack.as_ref().is_some_and(|stack| stack.contains("guest!attack")), "{failure:?}");
+    }
+    for message in [&park.message, &of_the_activity.message, &of_the_entity.message] {
+        for part in ["elements of tables", "5000 elements", "`tables`", "`guest!attack`"] {
+            assert!(message.contains(part), "`{part}` is missing: {message}");
+        }
+    }
 }

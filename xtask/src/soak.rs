@@ -144,8 +144,10 @@ fn fuzz(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
         command::run(command.arg("--").arg(&generated).arg("500"))
     })?;
     stages.run("fuzzing", || {
-        let mut command = command::cargo();
-        command.args(["run", "--release", "--workspace", "--bin", "durawasm-fuzz", "--", "run", "--seconds"]);
+        // `cargo run` knows no `--workspace`, and another selection of packages would compile wasmtime again.
+        command::run(command::cargo().args(["build", "--release", "--workspace", "--bin", "durawasm-fuzz"]))?;
+        let mut command = command::program(workspace::target()?.join("release").join("durawasm-fuzz"));
+        command.args(["run", "--seconds"]);
         command.arg(arguments.fuzz_seconds.to_string()).arg("--failures").arg(workspace::folder("fuzz")?);
         if let Some(seed) = arguments.fuzz_seed {
             command.arg("--seed").arg(seed.to_string());

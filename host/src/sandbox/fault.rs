@@ -82,7 +82,8 @@ fn stack(error: &wasmtime::Error) -> Option<String> {
     error.downcast_ref::<WasmBacktrace>().map(|backtrace| bounded(&backtrace.to_string()))
 }
 
-/// How many functions a message names: the rest is in the backtrace.
+/// How many functions a message names: the innermost, and those of its callers that are the author's and not a library's. The rest is
+/// in the backtrace.
 const MAX_PLACES: usize = 3;
 
 /// In which function of the guest it happened and who called that, and at which line where there is debug information:
@@ -110,17 +111,28 @@ fn places(backtrace: &str) -> String {
         }
         is_same
     });
+    let innermost = places.iter().take(1);
+    let callers = places.iter().skip(1).filter(|(function, at)| !is_library(function, *at));
     let mut text = String::new();
-    for (number, (function, at)) in places.into_iter().take(MAX_PLACES).enumerate() {
+    for (number, (function, at)) in innermost.chain(callers).take(MAX_PLACES).enumerate() {
         text += if number == 0 { "; it was in `" } else { ", called by `" };
         text += function;
         text.push('`');
-        if let Some(at) = at {
+        if let Some(at) = at.filter(|_| !is_library(function, *at)) {
             text += " at ";
             text += at;
         }
     }
     text
+}
+
+/// Whether a function belongs to the language and not to the component's author, as far as that can be told: allocators and formatters
+/// call each other many levels deep.
+fn is_library(function: &str, at: Option<&str>) -> bool {
+    const CRATES: [&str; 5] = ["core::", "alloc::", "std::", "dlmalloc::", "__rust"];
+    let name = function.rsplit_once('!').map_or(function, |(_, name)| name).trim_start_matches('<');
+    at.is_some_and(|at| at.starts_with("/rustc/") || at.contains("wasi-libc"))
+        || CRATES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The function of a line of a backtrace, without the spaces before it: "0: 0x1f2 - module!function", or "0: module!function" where the
@@ -161,6 +173,17 @@ mod tests {
                     at src/down.rs:3:5
     3:   0x80 - shop!run";
         assert_eq!(places(recursion), "; it was in `shop!down` at src/down.rs:3:5, called by `shop!run`");
+        let library = "error while executing at wasm backtrace:
+    0:   0x1f2 - shop!dlmalloc::malloc
+    1:   0x300 - shop!<alloc::vec::Vec<u8> as core::clone::Clone>::clone
+    2:   0x310 - with_capacity
+                    at /rustc/5980/library/alloc/src/vec/mod.rs:9:1
+                - shop::basket
+                    at src/lib.rs:7:3
+    3:   0x400 - shop!run";
+        let expected =
+            "; it was in `shop!dlmalloc::malloc`, called by `shop::basket` at src/lib.rs:7:3, called by `shop!run`";
+        assert_eq!(places(library), expected);
         assert_eq!(places("error while executing at wasm backtrace:"), "");
     }
 }

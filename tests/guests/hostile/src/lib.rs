@@ -52,7 +52,8 @@ fn too_long() -> String {
     format!("\"{}\"", "x".repeat((1 << 20) - 1))
 }
 
-/// Never returns, and cannot be optimised away.
+/// Never returns, and cannot be optimised away. A function of its own, because compilers give the head of a loop no line.
+#[inline(never)]
 fn spin() -> ! {
     let mut rounds = 0_u64;
     loop {
