@@ -103,3 +103,39 @@ impl Backend for Objects {
         format!("{}/{}/{name}{SUFFIX}", self.url, &name[..2])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_hub_has_its_own_texts_and_deletes_no_others() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let hub = |name| Objects::within(Arc::clone(&store), &Path::from("prefix"), name, "s3://bucket/prefix");
+        let (one, other) = (hub("hub-1"), hub("hub-2"));
+        let (a, b) = (Hash([0xaa; 32]), Hash([0xbb; 32]));
+        one.put(a, b"first".into()).await.expect("it is written");
+        one.put(a, b"again".into()).await.expect("it is written anew");
+        one.put(b, b"second".into()).await.expect("it is written");
+        other.put(a, b"the other's".into()).await.expect("it is written");
+        assert_eq!(one.get(a).await.expect("it is read").as_deref(), Some(&b"again"[..]));
+        let mut all = one.list().await.expect("they are listed");
+        all.sort();
+        assert_eq!(all, [a, b]);
+        one.delete(a).await.expect("it is deleted");
+        one.delete(a).await.expect("that it is gone is fine");
+        assert_eq!(one.get(a).await.expect("it is read"), None);
+        one.clear().await.expect("all are deleted");
+        assert!(one.list().await.expect("they are listed").is_empty());
+        assert_eq!(other.list().await.expect("they are listed"), [a]);
+        assert_eq!(one.place(a), format!("s3://bucket/prefix/hub-1/aa/{a}.zst"));
+    }
+
+    #[test]
+    fn a_url_is_opened_without_asking_the_store() {
+        assert!(Objects::open("s3://bucket/prefix", "hub").is_ok());
+        assert!(Objects::open("nonsense", "hub").is_err());
+    }
+}

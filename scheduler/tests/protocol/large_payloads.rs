@@ -385,3 +385,63 @@ async fn what_is_too_large_for_workers_of_the_sdks_fails_in_the_end_instead_of_b
     let failure = soon("the failure", failure_of_what_is_too_large(&client, "j")).await;
     assert_eq!(failure.error_type, "PayloadTooLarge");
 }
+
+/// Starts, answers, continues, ends, purges and restarts at random: whatever happens, all that is needed can be read, and when the collector
+/// has had its time there is nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_what_is_needed_is_there_and_nothing_else_stays() {
+    use rand::{RngExt as _, SeedableRng as _};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    for seed in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        // Some are the same, so that they share what is kept.
+        let mut payload = |rng: &mut rand_chacha::ChaCha8Rng| text(&format!("p{}", rng.random_range(0..8)), 400);
+        // Input, output if it has ended.
+        let mut model: BTreeMap<String, (String, Option<String>)> = BTreeMap::new();
+        for life in 0..4 {
+            let server = server(folder.path()).await;
+            let client = server.client();
+            let mut worker = Worker::connect(&client).await;
+            for step in 0..12 {
+                let running = model.values().any(|(_, output)| output.is_none());
+                match rng.random_range(0..5) {
+                    0 | 1 => {
+                        let (id, input) = (format!("i{life}-{step}"), payload(&mut rng));
+                        client.start_with(&id, "o", |r| r.input = Some(input.clone())).await.unwrap();
+                        model.insert(id, (input, None));
+                    }
+                    2 if running => {
+                        let episode = worker.episode().await;
+                        let (id, next) = (episode.id().to_owned(), payload(&mut rng));
+                        assert_eq!(episode.started().input.as_ref(), Some(&model[&id].0), "seed {seed}, {id}");
+                        episode.answer(vec![continue_as_new(1, &next)]).await;
+                        model.insert(id, (next, None));
+                    }
+                    3 if running => {
+                        let episode = worker.episode().await;
+                        let (id, output) = (episode.id().to_owned(), payload(&mut rng));
+                        episode.answer(vec![complete(1, &output)]).await;
+                        model.get_mut(&id).unwrap().1 = Some(output);
+                    }
+                    _ => {
+                        let ended = model.iter().find(|(_, (_, output))| output.is_some()).map(|(id, _)| id.clone());
+                        if let Some(id) = ended {
+                            purge(&client, &id).await;
+                            model.remove(&id);
+                        }
+                    }
+                }
+            }
+            for (id, (input, output)) in &model {
+                let state = client.get(id).await;
+                assert_eq!((state.input.as_ref(), &state.output), (Some(input), output), "seed {seed}, {id}");
+            }
+            let needed: BTreeSet<&String> = model.values().flat_map(|(i, o)| [Some(i), o.as_ref()]).flatten().collect();
+            left(folder.path(), needed.len()).await;
+            drop(worker);
+            server.stop().await;
+        }
+    }
+}
