@@ -23,6 +23,9 @@ pub const STANDARD_MESSAGE_BYTES: usize = 4 << 20;
 /// How often an item may be lost with its stream before its size is taken for the reason, if it is over what the SDKs take.
 const LOSSES: u32 = 3;
 
+/// Why an instance is parked that needs a payload that is lost.
+pub const PAYLOAD_LOST_REASON: &str = "payload-lost";
+
 /// The type of the failure of what needs a payload that is lost.
 pub const PAYLOAD_LOST: &str = "PayloadLost";
 
@@ -176,7 +179,7 @@ impl Hub {
             WorkKind::Orchestration => {
                 let advice = "put the payload back from a copy of the payload store, and the instance goes on by itself; or terminate it";
                 let parked = Parked {
-                    reason: "payload-lost".to_owned(),
+                    reason: PAYLOAD_LOST_REASON.to_owned(),
                     message: what,
                     component: String::new(),
                     advice: advice.to_owned(),

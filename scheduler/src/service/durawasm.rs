@@ -11,6 +11,7 @@ use crate::core::message::{Description, Input, Reply};
 use crate::core::record::Status as InstanceStatus;
 use crate::core::token::WorkKind;
 use crate::hub::Hub;
+use crate::hub::edge::PAYLOAD_LOST_REASON;
 use crate::store::InstanceView;
 
 /// A stream of a history as it grows.
@@ -20,7 +21,13 @@ pub type FollowStream = ReceiverStream<Result<v1::FollowInstanceChunk, Status>>;
 pub async fn describe(hub: &Hub, request: v1::DescribeInstanceRequest) -> Result<v1::DescribeInstanceResponse, Status> {
     let id = convert::instance_id(&request.instance_id)?;
     let Some(mut view) = hub.view(&id, request.inputs_and_outputs)? else { return Ok(Default::default()) };
-    hub.resolve_view(&mut view, request.inputs_and_outputs).await?;
+    if let Err(lost) = hub.resolve_view(&mut view, request.inputs_and_outputs).await {
+        // That it has lost a payload is what is told of such an instance: it is shown without its texts.
+        if view.record.parked.as_ref().is_none_or(|parked| parked.reason != PAYLOAD_LOST_REASON) {
+            return Err(lost);
+        }
+        (view.started, view.completed, view.record.custom_status) = (None, None, None);
+    }
     let Reply::Described(description) = hub.call(|call| Input::Describe(call, id)).await? else {
         return Err(Status::internal("unexpected reply to a description"));
     };

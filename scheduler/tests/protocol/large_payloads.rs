@@ -270,6 +270,9 @@ async fn an_instance_whose_payload_is_lost_is_parked_and_goes_on_when_it_is_back
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         assert_eq!(parked.reason, "payload-lost");
+        let request = durawasm_proto::v1::DescribeInstanceRequest { instance_id: "i".into(), inputs_and_outputs: true };
+        let described = client.own().describe_instance(request).await.expect("its texts are left out").into_inner();
+        assert!(described.parked.is_some() && described.state.is_some_and(|state| state.input.is_none()));
         assert!(parked.message.contains("instance `i`: payload ") && parked.message.contains(".zst"), "{parked:?}");
         let request = pb::GetInstanceRequest { instance_id: "i".into(), get_inputs_and_outputs: true };
         let lost = client.rpc().get_instance(request).await.expect_err("it is lost");
@@ -397,7 +400,7 @@ async fn whatever_happens_what_is_needed_is_there_and_nothing_else_stays() {
         let folder = tempfile::tempdir().unwrap();
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         // Some are the same, so that they share what is kept.
-        let mut payload = |rng: &mut rand_chacha::ChaCha8Rng| text(&format!("p{}", rng.random_range(0..8)), 400);
+        let payload = |rng: &mut rand_chacha::ChaCha8Rng| text(&format!("p{}", rng.random_range(0..8)), 400);
         // Input, output if it has ended.
         let mut model: BTreeMap<String, (String, Option<String>)> = BTreeMap::new();
         for life in 0..4 {
