@@ -183,6 +183,12 @@ codes! {
     GrantUnavailable = "DW0044", Failed;
     /// An operation of an entity ended with a failure.
     OperationFailed = "DW0045", Failed;
+    /// No such version of a component is deployed.
+    VersionNotFound = "DW0046", NotFound;
+    /// A change of what is deployed was refused.
+    DeploymentRefused = "DW0047", Usage;
+    /// A file is no exported history.
+    InvalidHistory = "DW0048", Usage;
 }
 
 impl fmt::Display for Code {
