@@ -32,13 +32,14 @@ pub(crate) struct Arguments {
     /// The seed of the fuzz targets. Left out: another one each time; it is printed.
     #[arg(long)]
     fuzz_seed: Option<u64>,
-    /// Only this part: `simulation`, `properties`, `determinism`, `isolation`, `fuzz`, `kills` or `scale`.
+    /// Only this part: `simulation`, `properties`, `determinism`, `isolation`, `fuzz`, `kills`, `versions` or
+    /// `scale`.
     #[arg(long)]
     only: Option<String>,
 }
 
 /// The parts.
-const PARTS: [&str; 7] = ["simulation", "properties", "determinism", "isolation", "fuzz", "kills", "scale"];
+const PARTS: [&str; 8] = ["simulation", "properties", "determinism", "isolation", "fuzz", "kills", "versions", "scale"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(only) = &arguments.only {
@@ -92,7 +93,7 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
     if wanted("fuzz") {
         fuzz(arguments, stages)?;
     }
-    if !wanted("determinism") && !wanted("kills") && !wanted("scale") {
+    if !["determinism", "kills", "versions", "scale"].into_iter().any(wanted) {
         return Ok(());
     }
     let installation = setup::install(stages, true)?;
@@ -121,6 +122,14 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
                 command::run(command.env("DURAWASM_BANK_KILLS", "25"))
             })?;
         }
+    }
+    if wanted("versions") {
+        stages.run("versions under load", || {
+            let mut command = tests("versions_under_load");
+            installation.announce(&mut command);
+            // A new version each second for two minutes.
+            command::run(command.env("DURAWASM_DEPLOYMENTS", "120").env("DURAWASM_DEPLOY_EVERY", "1000"))
+        })?;
     }
     if wanted("scale") {
         stages.run("scale", || {
