@@ -5,6 +5,7 @@
 
 mod children;
 mod conditions;
+mod deploy;
 mod enforcement;
 mod entities;
 mod fan_out;
@@ -40,7 +41,7 @@ struct Arguments {
     enforcement: bool,
 }
 
-const BENCHES: [&str; 14] = [
+const BENCHES: [&str; 15] = [
     "hello-cities",
     "enforcement",
     "path",
@@ -55,6 +56,7 @@ const BENCHES: [&str; 14] = [
     "listing",
     "timers",
     "entities",
+    "deploy",
 ];
 
 #[tokio::main]
@@ -87,6 +89,7 @@ async fn main() -> Result<()> {
             "generations" => generations::run(arguments.quick).await?,
             "idle" => idle::run(arguments.quick).await?,
             "listing" => listing::run(arguments.quick).await?,
+            "deploy" => deploy::run(arguments.quick).await?,
             "entities" => entities::run(arguments.quick).await?,
             "timers" => timers::run(arguments.quick).await?,
             other => bail!("bench `{other}` is not wired"),

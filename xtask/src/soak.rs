@@ -95,7 +95,7 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
     if wanted("fuzz") {
         fuzz(arguments, stages)?;
     }
-    if !wanted("determinism") && !wanted("kills") && !wanted("versions") && !wanted("scale") {
+    if !["determinism", "kills", "versions", "scale"].into_iter().any(wanted) {
         return Ok(());
     }
     let installation = setup::install(stages, true)?;
@@ -126,10 +126,11 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
         }
     }
     if wanted("versions") {
-        stages.run("rolling versions", || {
-            let mut command = tests("rolling_versions");
+        stages.run("versions under load", || {
+            let mut command = tests("versions_under_load");
             installation.announce(&mut command);
-            command::run(command.env("DURAWASM_DEPLOYMENTS", arguments.deployments.to_string()))
+            command.env("DURAWASM_DEPLOYMENTS", arguments.deployments.to_string());
+            command::run(command.env("DURAWASM_DEPLOY_EVERY", "1000"))
         })?;
     }
     if wanted("scale") {
