@@ -8,11 +8,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use durawasm_host::abi::activity::Context;
-use durawasm_host::orchestration::{Decision, Park, Status, Turn};
+use durawasm_host::orchestration::{Decision, Limits, Park, Session, Status, Turn};
 use durawasm_host::registry::{LoadedComponent, Registry};
-use durawasm_host::sandbox::{CodeCache, Engines, SandboxLimits};
+use durawasm_host::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
 use support::journal::{Journal, resolved};
-use support::{guest, limits, load, session};
+use support::{guest, limits, load};
 
 static HOSTILE: LazyLock<LoadedComponent> = LazyLock::new(|| {
     load(
@@ -28,7 +28,10 @@ static HOSTILE: LazyLock<LoadedComponent> = LazyLock::new(|| {
 /// Starts an orchestrator and lets everything that it calls answer at once, until it ends or waits.
 fn run(name: &str) -> Result<Turn, Park> {
     let mut journal = Journal::default();
-    let mut session = session(&HOSTILE, "hostile", 512);
+    let guest = Orchestrator::new(Arc::clone(HOSTILE.orchestrator_code().unwrap()));
+    // What this guest calls long is a byte more.
+    let limits = Limits { batch: 512, payload: 1 << 20, ..Limits::default() };
+    let mut session = Session::new(guest, "hostile", Arc::clone(HOSTILE.program()), limits);
     let mut new = journal.begin(name, None, vec![]);
     loop {
         let turn = session.apply([], new.clone())?;
