@@ -62,7 +62,7 @@ impl Answer {
         match self {
             Self::Orchestration(response, _) => &response.completion_token,
             Self::Activity(response) => &response.completion_token,
-            Self::Entity(result) => &result.completion_token,
+            Self::Entity(result, _) => &result.completion_token,
             Self::Abandon(_, token) => token,
             Self::Park(park) => &park.completion_token,
         }

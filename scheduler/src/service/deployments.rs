@@ -35,7 +35,7 @@ pub async fn deploy(hub: &Hub, mut parts: Streaming<v1::DeployRequest>) -> Resul
         return Err(Status::invalid_argument("the first message of a deployment must say what is deployed"));
     };
     component.deployed_at = Some(crate::hub::wall_clock().into());
-    let revision = revision.map(|revision| revision.into());
+
     let current = hub.deployments().current();
     current.expect(revision).map_err(refused)?;
     let already_there = current.check(&component).map_err(refused)?;
@@ -203,7 +203,7 @@ pub async fn fetch(hub: &Hub, request: v1::FetchComponentRequest) -> Result<Byte
 /// Makes a version a default, or a share of it.
 pub async fn activate(hub: &Hub, request: v1::ActivateVersionRequest) -> Result<v1::Deployments, Status> {
     let changed = change_with(hub, None, move |catalogue| {
-        catalogue.expect(request.revision.map(|revision| revision.into()))?;
+        catalogue.expect(request.revision)?;
         catalogue.activate(&request.name, &request.version, request.share)
     });
     Ok(changed.await?.wire().clone())
@@ -212,7 +212,7 @@ pub async fn activate(hub: &Hub, request: v1::ActivateVersionRequest) -> Result<
 /// Goes back to what was before.
 pub async fn roll_back(hub: &Hub, request: v1::RollBackRequest) -> Result<v1::Deployments, Status> {
     let changed = change_with(hub, None, move |catalogue| {
-        catalogue.expect(request.revision.map(|revision| revision.into()))?;
+        catalogue.expect(request.revision)?;
         catalogue.roll_back(&request.name)
     });
     Ok(changed.await?.wire().clone())
@@ -222,7 +222,7 @@ pub async fn roll_back(hub: &Hub, request: v1::RollBackRequest) -> Result<v1::De
 pub async fn remove(hub: &Hub, request: v1::RemoveVersionRequest) -> Result<v1::Deployments, Status> {
     let usage = if request.force { Vec::new() } else { usage(hub).await? };
     let changed = change_with(hub, None, move |catalogue| {
-        catalogue.expect(request.revision.map(|revision| revision.into()))?;
+        catalogue.expect(request.revision)?;
         catalogue.remove(&request.name, &request.version, &usage, request.force)
     });
     Ok(changed.await?.wire().clone())
