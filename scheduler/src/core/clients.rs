@@ -9,6 +9,7 @@ use super::ids::{ExecutionId, InstanceId, RunId};
 use super::instance::{Instance, Turn};
 use super::message::{Change, Description, Effect, Refusal, Reply, StartRequest};
 use super::partition::{Lookup, Partition};
+use super::payload::weight;
 use super::record::{InstanceRecord, ParentLink, Status, TimerRecord};
 
 type Answer = Result<Reply, Refusal>;
@@ -244,7 +245,7 @@ impl Partition {
 
     /// Refuses a payload over the limit.
     pub(super) fn check_payload(&self, what: &str, payload: Option<&str>) -> Result<(), Refusal> {
-        let (limit, size) = (self.limits.payload_bytes, payload.map_or(0, str::len));
+        let (limit, size) = (self.limits.payload_bytes, payload.map_or(0, weight));
         if size > limit {
             let text = format!(
                 "{what} has {size} bytes, the limit is {limit}: keep large data elsewhere and pass a reference to it"

@@ -12,6 +12,7 @@ use super::ids::{InstanceId, Position, StreamId};
 use super::instance::{Stay, Turn};
 use super::message::{ActivityOutcome, Effect, Refusal, Reply};
 use super::partition::{Lookup, Partition};
+use super::payload::weight;
 use super::record::{Parked, TimerRecord};
 use super::token::{Token, WorkKind};
 
@@ -341,11 +342,11 @@ fn is_current(
 fn activity_event(request: &pb::ActivityRequest, outcome: ActivityOutcome, limit: usize) -> EventType {
     let task_scheduled_id = request.task_id;
     let failure = match outcome {
-        Ok(result) if result.as_ref().is_none_or(|r| r.len() <= limit) => {
+        Ok(result) if result.as_deref().is_none_or(|r| weight(r) <= limit) => {
             return EventType::TaskCompleted(pb::TaskCompletedEvent { task_scheduled_id, result });
         }
         Ok(result) => {
-            let size = result.map_or(0, |r| r.len());
+            let size = result.as_deref().map_or(0, weight);
             let text = format!(
                 "activity `{}` returned {size} bytes, the limit is {limit}: keep large data elsewhere and return a \
                  reference to it",

@@ -1,9 +1,8 @@
 """Payloads of several MiB, kept by the scheduler: what fits through the messages of the SDK, and what is said of what does not."""
 
 from durabletask import client
-from durabletask.entities import EntityInstanceId
 from durabletask.grpc_options import GrpcChannelOptions
-from hub import PATIENCE, QUIET, Feature, eventually, expect, expect_in, expect_status, parse
+from hub import PATIENCE, QUIET, Feature, expect, expect_in, expect_status, parse
 
 MIB = 1 << 20
 WIDE = GrpcChannelOptions(max_receive_message_length=64 * MIB)
@@ -19,16 +18,6 @@ def give_large(_, length):
 @feature.activity
 def measure_large(_, text):
     return len(text)
-
-
-@feature.entity
-def shelf(ctx, input):
-    if ctx.operation == "keep":
-        ctx.set_state(input)
-    elif ctx.operation == "double":
-        ctx.set_state(ctx.get_state(str) * 2)
-    elif ctx.operation == "clear":
-        ctx.set_state(None)
 
 
 @feature.orchestrator
@@ -54,26 +43,16 @@ def _(hub):
     expect(hub.run(pass_large_on, 5 * MIB), 5 * MIB)
 
 
-@feature.scenario("an entity keeps a state of 6 MiB")
-def _(hub):
-    own, id = wide(hub), EntityInstanceId("shelf", hub.id())
-    own.signal_entity(id, "keep", input="y" * (3 * MIB))
-    own.signal_entity(id, "double")
-
-    def doubled():
-        entity = own.get_entity(id, include_state=True)
-        return entity and len(entity.get_state(str) or "") == 6 * MIB
-
-    eventually("the state is doubled", doubled)
-
-
 @feature.scenario("what is too large for a worker of the SDK fails, and the text says what to do")
 def _(hub):
     def take_large(_, text):
         return len(text)
 
     hub.work(activities=[take_large])
-    failure = hub.failure("foreign_call", {"name": "take_large", "input": "x" * (5 * MIB)})
+    instance = hub.start("foreign_call", {"name": "take_large", "input": "x" * (5 * MIB)})
+    # The instance's input is too large for a client whose user did not allow more.
+    state = wide(hub).wait_for_orchestration_completion(instance, timeout=PATIENCE)
+    failure = expect_status(state, "FAILED").failure_details
     said = f"{failure.error_type}: {failure.message} {failure.inner_failure}"
     expect_in("PayloadTooLarge", said)
     expect_in("max_receive_message_length", said)

@@ -10,6 +10,7 @@ use super::super::events;
 use super::super::ids::{InstanceId, Position};
 use super::super::instance::Instance;
 use super::super::partition::Partition;
+use super::super::payload::weight;
 use super::super::time::Timestamp;
 use super::locks::LockMessage;
 use super::{CallSite, CriticalSection, EntityMessage, entity_id};
@@ -59,7 +60,7 @@ fn target(what: &str, operation: &str, id: Option<&str>) -> Result<InstanceId, B
 }
 
 fn check_payload(what: &str, operation: &str, input: Option<&str>, limit: usize) -> Result<(), Box<Failure>> {
-    let size = input.map_or(0, str::len);
+    let size = input.map_or(0, weight);
     if size > limit {
         let text = format!(
             "the input of the {what} `{operation}` has {size} bytes, the limit is {limit}: keep large data elsewhere and pass a \

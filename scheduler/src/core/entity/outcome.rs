@@ -10,6 +10,7 @@ use pb::operation_result::ResultType;
 use super::super::events;
 use super::super::ids::InstanceId;
 use super::super::message::StartRequest;
+use super::super::payload::weight;
 use super::super::time::Timestamp;
 use super::{EntityMessage, entity_id};
 
@@ -31,7 +32,7 @@ pub(super) fn check(id: &InstanceId, result: &pb::EntityBatchResult, sent: usize
 /// What of an answer is over the limit, if something is.
 pub(super) fn too_large(result: &pb::EntityBatchResult, limit: usize) -> Option<String> {
     let payload = |what: &str, payload: &Option<String>| {
-        let size = payload.as_ref().map_or(0, String::len);
+        let size = payload.as_deref().map_or(0, weight);
         (size > limit).then(|| {
             format!(
                 "{what} has {size} bytes, the limit is {limit}: keep large data elsewhere and keep a reference to it"
