@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Start(start::Arguments),
     /// List instances.
     List(list::Arguments),
-    /// Show an instance, and what it waits for.
+    /// Show an instance, and what it waits for; or an entity (@NAME@KEY), and what waits for it.
     Status(status::Arguments),
     /// Wait until an instance has ended, and print its output.
     Wait(wait::Arguments),
@@ -76,7 +76,7 @@ pub(crate) enum Command {
     Restart(restart::Arguments),
     /// Remove instances that have ended.
     Purge(purge::Arguments),
-    /// Look at entities, and signal them.
+    /// Look at entities, signal and call them.
     Entity(entity::Arguments),
     /// Create or delete a task hub.
     Hub(hub::Arguments),

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the whole file is a test: what is unwrapped here fails it")]
 
-use durawasm_client::{Client, Connection, ErrorKind, ForkOptions, InstanceFilter, InstanceId};
+use durawasm_client::{Client, Connection, EntityCall, EntityId, ErrorKind, ForkOptions, InstanceFilter, InstanceId};
 use durawasm_errors::CodedError;
 use tonic::{service::Routes, transport::Server};
 
@@ -30,6 +30,16 @@ async fn what_only_our_scheduler_has_is_said_with_what_there_is_instead() {
         assert_eq!(error.code().as_str(), "DW0029");
         assert!(error.advice().unwrap().contains("rewind"), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn calling_an_entity_is_said_to_need_our_scheduler_at_once_and_what_to_do_without() {
+    let client = empty().await;
+    let counter = "@counter@a".parse::<EntityId>().unwrap();
+    let error = client.call_entity(&counter, "add", None, &EntityCall::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("cannot call an entity from outside"), "{error}");
+    assert!(error.advice().unwrap().contains("start an orchestration that calls it"), "{error:?}");
 }
 
 #[tokio::test]

@@ -181,6 +181,8 @@ codes! {
     BeyondPolicy = "DW0043", Failed;
     /// What a component was granted is not there: a secret, a folder.
     GrantUnavailable = "DW0044", Failed;
+    /// An operation of an entity ended with a failure.
+    OperationFailed = "DW0045", Failed;
 }
 
 impl fmt::Display for Code {

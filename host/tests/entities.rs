@@ -72,6 +72,7 @@ async fn an_operation_that_goes_wrong_fails_alone_and_its_state_and_its_actions_
         ("state_is_not_json", "InvalidPayload"),
         ("result_too_large", "PayloadTooLarge"),
         ("state_too_large", "PayloadTooLarge"),
+        ("send_too_much", "PayloadTooLarge"),
         ("signal_nobody", "InvalidEntityId"),
         ("no such operation", "UnknownOperation"),
     ];

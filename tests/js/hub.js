@@ -50,7 +50,7 @@ class Hub {
   }
 
   /// Starts a worker. It says what it runs, so that the hub may be mixed with other workers.
-  async work({ orchestrators = {}, activities = {} }, options = {}) {
+  async work({ orchestrators = {}, activities = {}, entities = {} }, options = {}) {
     const worker = new TaskHubGrpcWorker({
       ...this.connection,
       workItemFilters: "auto",
@@ -61,6 +61,9 @@ class Hub {
     }
     for (const [name, activity] of Object.entries(activities)) {
       worker.addNamedActivity(name, activity);
+    }
+    for (const [name, factory] of Object.entries(entities)) {
+      worker.addNamedEntity(name, factory);
     }
     await worker.start();
     return worker;

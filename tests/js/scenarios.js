@@ -2,7 +2,7 @@
 // Usage: scenarios.js HOST:PORT FEATURE [WORDS OF A SCENARIO'S NAME]
 //
 // A feature is a module in `features/`. It exports
-//   orchestrators, activities: what its worker runs, by name
+//   orchestrators, activities, entities: what its worker runs, by name
 //   scenarios: what must hold, by a sentence that says it; a function that is given a Hub
 //   alone: true if the scenarios look at all instances of the hub, and so cannot run at the same time
 "use strict";

@@ -69,3 +69,8 @@ async fn javascript_workers_get_the_versions_and_names_that_they_ask_for() -> Re
 async fn javascript_workers_may_stop_and_be_killed() -> Result<()> {
     JavaScript.proves("workers").await
 }
+
+#[tokio::test]
+async fn javascript_entities_are_called_signalled_locked_and_queried() -> Result<()> {
+    JavaScript.proves("entities").await
+}

@@ -1,9 +1,12 @@
-//! `durawasm entity`: looks at entities, signals them, and cleans up after them.
+//! `durawasm entity`: looks at entities, signals and calls them, and cleans up after them.
 
-use std::{pin::pin, time::SystemTime};
+use std::{
+    pin::pin,
+    time::{Duration, SystemTime},
+};
 
 use clap::{Args, Subcommand, value_parser};
-use durawasm_client::{CleanOptions, Entity, EntityFilter, EntityId};
+use durawasm_client::{CleanOptions, Entity, EntityCall, EntityFilter, EntityId, Failure};
 use durawasm_errors::{Code, CodedError};
 use futures::TryStreamExt as _;
 
@@ -28,6 +31,8 @@ enum EntityCommand {
     List(ListArguments),
     /// Run an operation on an entity, without waiting for it.
     Signal(SignalArguments),
+    /// Run an operation on an entity, and wait for its result.
+    Call(CallArguments),
     /// Remove empty entities, and locks of orchestrations that do not run any more.
     Clean(CleanArguments),
 }
@@ -90,6 +95,30 @@ struct SignalArguments {
 }
 
 #[derive(Args)]
+struct CallArguments {
+    /// The entity: @NAME@KEY. It need not exist yet.
+    #[arg(value_name = "ENTITY")]
+    entity: EntityId,
+    /// The operation.
+    #[arg(value_name = "OPERATION")]
+    operation: String,
+    /// The operation's input: JSON, @FILE, or - for standard input.
+    #[arg(value_name = "JSON", allow_hyphen_values = true)]
+    input: Option<String>,
+    /// Send the input as it is, even if it is not JSON.
+    #[arg(long, requires = "input")]
+    raw_input: bool,
+    /// Wait this long at most (30s, 10m). Without it: until it has run. The operation stays in the queue when the time is up.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// Names the call: the operation runs once, however often it is called with the same id. Without it: a new one.
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+#[derive(Args)]
 struct CleanArguments {
     /// Leave empty entities alone.
     #[arg(long)]
@@ -106,14 +135,19 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         EntityCommand::Get(arguments) => get(arguments, console).await,
         EntityCommand::List(arguments) => list(arguments, console).await,
         EntityCommand::Signal(arguments) => signal(arguments, console).await,
+        EntityCommand::Call(arguments) => call(arguments, console).await,
         EntityCommand::Clean(arguments) => clean(arguments, console).await,
     }
 }
 
 async fn get(arguments: GetArguments, console: &Console) -> Result<(), CodedError> {
-    let GetArguments { entity: id, connection } = arguments;
+    show(&arguments.entity, &arguments.connection, console).await
+}
+
+/// Shows an entity: its state, how many operations wait for it, and who has locked it.
+pub(crate) async fn show(id: &EntityId, connection: &ConnectionArguments, console: &Console) -> Result<(), CodedError> {
     let client = connection.connect().await?;
-    let Some(entity) = client.get_entity(&id, true).await? else {
+    let Some(entity) = client.get_entity(id, true).await? else {
         let (hub, address) = (&connection.hub, &connection.scheduler.scheduler);
         let message = format!("there is no entity `{id}` in the task hub `{hub}` of {address}");
         return Err(CodedError::new(Code::InstanceNotFound, message).advise(
@@ -201,6 +235,28 @@ async fn signal(arguments: SignalArguments, console: &Console) -> Result<(), Cod
     let (id, place) = (render::quoted(&entity.to_string()).to_string(), connection.repeated());
     console.next_step("See what it did", format_args!("durawasm entity get {id}{place}"));
     Ok(())
+}
+
+async fn call(arguments: CallArguments, console: &Console) -> Result<(), CodedError> {
+    let CallArguments { entity, operation, input, raw_input, timeout, request_id, connection } = arguments;
+    let input = input.as_deref().map(|text| input::payload(text, raw_input)).transpose()?;
+    let mut options = EntityCall { timeout, ..EntityCall::default() };
+    options.request_id = request_id.unwrap_or(options.request_id);
+    let client = connection.connect().await?;
+    match client.call_entity(&entity, &operation, input, &options).await? {
+        Ok(output) => {
+            console.data(&output, || output.as_ref().map_or("null", |output| output.as_str()).to_owned());
+            Ok(())
+        }
+        Err(failure) => Err(failed(&entity, &operation, &failure)),
+    }
+}
+
+fn failed(entity: &EntityId, operation: &str, failure: &Failure) -> CodedError {
+    let error =
+        CodedError::new(Code::OperationFailed, format!("the operation `{operation}` of `{entity}` failed: {failure}"));
+    let causes: Vec<String> = failure.chain().skip(1).map(ToString::to_string).collect();
+    if causes.is_empty() { error } else { error.because(causes.join("\n  caused by: ")) }
 }
 
 async fn clean(arguments: CleanArguments, console: &Console) -> Result<(), CodedError> {

@@ -1,9 +1,10 @@
-//! `durawasm status`: an instance, and what it waits for.
+//! `durawasm status`: an instance, and what it waits for; or an entity, and what waits for it.
 
 use clap::Args;
-use durawasm_client::Status;
+use durawasm_client::{EntityId, Status};
 use durawasm_errors::CodedError;
 
+use super::entity;
 use crate::{arguments::InstanceArguments, console::Console, render};
 
 #[derive(Args)]
@@ -13,8 +14,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
-    let id = arguments.instance.id()?;
     let connection = &arguments.instance.connection;
+    let shown = arguments.instance.shown();
+    if let (true, Ok(entity)) = (shown.starts_with('@'), shown.parse::<EntityId>()) {
+        return entity::show(&entity, connection, console).await;
+    }
+    let id = arguments.instance.id()?;
     let client = connection.connect().await?;
     let description = client.describe(&id, true).await?.ok_or_else(|| arguments.instance.not_found())?;
     console.data(&description, || render::description(&description));

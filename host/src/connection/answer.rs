@@ -24,7 +24,8 @@ pub(crate) enum Answer {
     /// With what the episode cost, if guest code was run.
     Orchestration(Box<wire::OrchestratorResponse>, Option<v1::Fuel>),
     Activity(Box<wire::ActivityResponse>),
-    Entity(Box<wire::EntityBatchResult>),
+    /// With what to say instead if the scheduler refuses it.
+    Entity(Box<wire::EntityBatchResult>, Box<Reserve>),
     /// Gives the item back.
     Abandon(Abandoned, String),
     /// Gives an orchestration back that cannot go on. Only where `durawasm.v1` is spoken.
@@ -32,13 +33,13 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// What to say instead of an answer that the scheduler refuses, and after how long: an activity has failed then, an episode or a
-    /// batch is given back. None for what is of no consequence.
+    /// What to say instead of an answer that the scheduler refuses, and after how long: an activity has failed then, an episode is given
+    /// back, and a batch shrinks to its first operation, which fails if it is refused alone. None for what is of no consequence.
     pub(super) fn refused(&self, status: &Status) -> Option<(Duration, Self)> {
         match self {
             Self::Activity(response) if response.failure_details.is_none() => {
                 let failure = wire::TaskFailureDetails {
-                    error_type: "ResultRefused".to_owned(),
+                    error_type: RESULT_REFUSED.to_owned(),
                     error_message: format!("the scheduler refused the activity's result: {}", status.message()),
                     // The same call would give the same result.
                     is_non_retriable: true,
@@ -51,10 +52,7 @@ impl Answer {
             Self::Orchestration(response, _) => {
                 Some((REFUSED_DELAY, Self::Abandon(Abandoned::Orchestration, response.completion_token.clone())))
             }
-            // Nothing has happened then: the same operations run again.
-            Self::Entity(result) => {
-                Some((REFUSED_DELAY, Self::Abandon(Abandoned::Entity, result.completion_token.clone())))
-            }
+            Self::Entity(result, reserve) => Some(reserve.instead(result, status)),
             _ => None,
         }
     }
@@ -71,6 +69,53 @@ impl Answer {
         Some(Self::Abandon(kind, item.completion_token))
     }
 }
+
+/// What is left of a batch of operations if its answer is refused, such as one that is too large for the scheduler.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reserve {
+    /// The state before the batch.
+    pub(crate) before: Option<String>,
+    /// The state after its first operation.
+    pub(crate) first: Option<String>,
+    /// How many of the actions are those of the first operation.
+    pub(crate) first_actions: usize,
+}
+
+impl Reserve {
+    /// Operations without a result have not run as far as the scheduler knows, and come again. So whoever is to blame is alone sooner or
+    /// later, and fails; it would be in the way of all others for ever.
+    fn instead(&self, refused: &wire::EntityBatchResult, status: &Status) -> (Duration, Answer) {
+        let mut result = refused.clone();
+        result.operation_infos.truncate(1);
+        if refused.results.len() > 1 {
+            result.results.truncate(1);
+            result.actions.truncate(self.first_actions);
+            result.entity_state.clone_from(&self.first);
+            return (Duration::ZERO, Answer::Entity(Box::new(result), Box::new(self.clone())));
+        }
+        let failed = |result: &wire::OperationResult| {
+            matches!(&result.result_type, Some(wire::operation_result::ResultType::Failure(failure))
+                if failure.failure_details.as_ref().is_some_and(|details| details.error_type == RESULT_REFUSED))
+        };
+        if refused.results.first().is_none_or(failed) {
+            return (REFUSED_DELAY, Answer::Abandon(Abandoned::Entity, result.completion_token));
+        }
+        let failure_details = Some(wire::TaskFailureDetails {
+            error_type: RESULT_REFUSED.to_owned(),
+            error_message: format!("the scheduler refused what the operation led to: {}", status.message()),
+            is_non_retriable: true,
+            ..Default::default()
+        });
+        let failure = wire::OperationResultFailure { failure_details, ..Default::default() };
+        let failure = wire::operation_result::ResultType::Failure(failure);
+        result.results = vec![wire::OperationResult { result_type: Some(failure) }];
+        result.actions.clear();
+        result.entity_state.clone_from(&self.before);
+        (Duration::ZERO, Answer::Entity(Box::new(result), Box::new(self.clone())))
+    }
+}
+
+const RESULT_REFUSED: &str = "ResultRefused";
 
 /// So that an item which is always answered in the same wrong way does not keep everybody busy.
 const REFUSED_DELAY: Duration = Duration::from_secs(2);
@@ -235,6 +280,46 @@ mod tests {
         assert!(oversized(&response(1, 5_000_000), false).is_some_and(|(bytes, room)| bytes > room));
         assert_eq!(oversized(&response(1, 5_000_000), true), None);
         assert!(oversized(&response(1, 61_000_000), true).is_some());
+    }
+
+    #[test]
+    fn a_batch_that_is_refused_shrinks_to_its_first_operation_which_fails_if_it_is_refused_alone() {
+        use wire::operation_result::ResultType;
+        let result = |text: &str| {
+            let success = wire::OperationResultSuccess { result: Some(text.to_owned()), ..Default::default() };
+            wire::OperationResult { result_type: Some(ResultType::Success(success)) }
+        };
+        let batch = wire::EntityBatchResult {
+            results: vec![result("1"), result("2")],
+            actions: vec![wire::OperationAction { id: 0, ..Default::default() }, wire::OperationAction::default()],
+            operation_infos: vec![wire::OperationInfo::default(); 2],
+            entity_state: Some("after both".to_owned()),
+            completion_token: "t".to_owned(),
+            ..Default::default()
+        };
+        let reserve =
+            Reserve { before: Some("before".to_owned()), first: Some("between".to_owned()), first_actions: 1 };
+        let answer = Answer::Entity(Box::new(batch), Box::new(reserve));
+        let too_large = Status::resource_exhausted("4 MiB at most");
+        let Some((delay, first @ Answer::Entity(..))) = answer.refused(&too_large) else { panic!("{answer:?}") };
+        assert!(delay.is_zero());
+        let Answer::Entity(alone, _) = &first else { panic!("{first:?}") };
+        assert_eq!((alone.results.len(), alone.actions.len(), alone.operation_infos.len()), (1, 1, 1));
+        assert_eq!((alone.entity_state.as_deref(), alone.completion_token.as_str()), (Some("between"), "t"));
+
+        let Some((_, second @ Answer::Entity(..))) = first.refused(&too_large) else { panic!("{first:?}") };
+        let Answer::Entity(failed, _) = &second else { panic!("{second:?}") };
+        let Some(ResultType::Failure(failure)) = &failed.results[0].result_type else { panic!("{failed:?}") };
+        let details = failure.failure_details.as_ref().expect("it says why");
+        assert!(
+            details.error_type == "ResultRefused" && details.error_message.contains("4 MiB at most"),
+            "{details:?}"
+        );
+        assert_eq!((failed.entity_state.as_deref(), failed.actions.len()), (Some("before"), 0), "nothing has happened");
+
+        let given_back = second.refused(&too_large);
+        let Some((delay, Answer::Abandon(Abandoned::Entity, token))) = given_back else { panic!("{given_back:?}") };
+        assert!(!delay.is_zero() && token == "t", "whatever this is, it is not the operation's fault");
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod silence;
 mod standard;
 mod unacknowledged;
 
-pub(crate) use answer::{Abandoned, Answer, GuestLogs, Outgoing, oversized};
+pub(crate) use answer::{Abandoned, Answer, GuestLogs, Outgoing, Reserve, oversized};
 pub(crate) use channel::Channel;
 pub use channel::ChannelError;
 

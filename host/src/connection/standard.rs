@@ -105,17 +105,22 @@ async fn send(channel: Channel, outgoing: Outgoing) {
         match deliver(&channel, &part).await {
             Delivered::Taken => {}
             Delivered::Void => return,
-            Delivered::Refused(status) => {
-                if let Some((delay, instead)) = part.refused(&status) {
-                    tokio::time::sleep(delay).await;
-                    deliver(&channel, &instead).await;
-                }
-                return;
-            }
+            Delivered::Refused(status) => return insist(&channel, part, status).await,
         }
     }
     if let Some(logs) = outgoing.logs {
         logs.emit();
+    }
+}
+
+/// Says something else instead of what was refused, until that is taken.
+async fn insist(channel: &Channel, mut refused: Answer, mut status: Status) {
+    while let Some((delay, instead)) = refused.refused(&status) {
+        tokio::time::sleep(delay).await;
+        match deliver(channel, &instead).await {
+            Delivered::Refused(again) => (refused, status) = (instead, again),
+            Delivered::Taken | Delivered::Void => return,
+        }
     }
 }
 
@@ -169,7 +174,7 @@ async fn call(channel: &Channel, part: Answer) -> Result<(), Status> {
         Answer::Activity(response) => {
             client.complete_activity_task(channel.request(*response)).await?;
         }
-        Answer::Entity(result) => {
+        Answer::Entity(result, _) => {
             client.complete_entity_task(channel.request(*result)).await?;
         }
         Answer::Abandon(Abandoned::Orchestration, completion_token) => {

@@ -126,7 +126,7 @@ fn kind(answer: Answer) -> v1::answer::Kind {
     match answer {
         Answer::Orchestration(response, _) => v1::answer::Kind::Orchestration(*response),
         Answer::Activity(response) => v1::answer::Kind::Activity(*response),
-        Answer::Entity(result) => v1::answer::Kind::Entity(*result),
+        Answer::Entity(result, _) => v1::answer::Kind::Entity(*result),
         Answer::Abandon(_, completion_token) => v1::answer::Kind::Abandon(v1::Abandon { completion_token }),
         Answer::Park(park) => v1::answer::Kind::Park(park),
     }
@@ -139,7 +139,7 @@ fn size(answer: &Answer) -> usize {
         + match answer {
             Answer::Orchestration(response, fuel) => response.encoded_len() + fuel.map_or(0, |fuel| fuel.encoded_len()),
             Answer::Activity(response) => response.encoded_len(),
-            Answer::Entity(result) => result.encoded_len(),
+            Answer::Entity(result, _) => result.encoded_len(),
             Answer::Abandon(_, token) => token.len(),
             Answer::Park(park) => park.encoded_len(),
         }

@@ -17,7 +17,7 @@ use wire::history_event::EventType;
 
 use super::Owed;
 use crate::abi::entity;
-use crate::connection::{Abandoned, Answer, GuestLogs};
+use crate::connection::{Abandoned, Answer, GuestLogs, Reserve};
 use crate::orchestration::{convert, parse_id, protocol_id};
 use crate::registry::RegistryHandle;
 
@@ -95,6 +95,7 @@ impl Entities {
         };
         let name = id.name.clone();
         let begun = Instant::now();
+        let mut reserve = Reserve { before: batch.state.clone(), ..Reserve::default() };
         let mut running = code.batch(id, batch.state);
         let mut bytes = 0;
         let mut result = wire::EntityBatchResult { completion_token: token, ..Default::default() };
@@ -131,6 +132,10 @@ impl Entities {
                 bytes += action.encoded_len();
                 result.actions.push(action);
             }
+            if result.results.len() == 1 {
+                reserve.first_actions = result.actions.len();
+                reserve.first = running.state().map(str::to_owned);
+            }
             if !batch.older {
                 result.operation_infos.push(wire::OperationInfo { request_id, response_destination: destination });
             }
@@ -143,7 +148,7 @@ impl Entities {
             name,
             lines,
         });
-        (Answer::Entity(Box::new(result)), logs)
+        (Answer::Entity(Box::new(result), Box::new(reserve)), logs)
     }
 }
 

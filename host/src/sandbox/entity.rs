@@ -18,6 +18,7 @@ use super::denial::Role;
 use super::engine::Clock;
 use super::fault;
 use super::limits::GuestLimits;
+use super::logs::BatchLogs;
 use crate::abi::{EntityId, Failure, Failures, Outcome, entity, migration};
 use crate::orchestration::{GuestFault, Limit, LogLine};
 
@@ -42,7 +43,7 @@ pub struct EntityBatch<'a> {
     /// None before the first operation, and after one that has spoilt the instance.
     running: Option<Running>,
     migrated: Migrated,
-    logs: Vec<LogLine>,
+    logs: BatchLogs,
 }
 
 /// Whether the state is one that this version can read.
@@ -95,7 +96,8 @@ impl EntityCode {
     pub fn batch(&self, id: EntityId, state: Option<String>) -> EntityBatch<'_> {
         // Some SDKs write an empty text for no state.
         let state = state.filter(|state| !state.is_empty());
-        EntityBatch { code: self, id, state, running: None, migrated: Migrated::NotYet, logs: Vec::new() }
+        let logs = BatchLogs::new(self.limits.log_lines, self.limits.log_bytes);
+        EntityBatch { code: self, id, state, running: None, migrated: Migrated::NotYet, logs }
     }
 
     async fn start(&self, mut store: Store<ActivityState>) -> (Store<ActivityState>, wasmtime::Result<Exports>) {
@@ -127,11 +129,17 @@ impl EntityBatch<'_> {
         }
     }
 
+    /// The state after the operations so far.
+    pub fn state(&self) -> Option<&str> {
+        self.state.as_deref()
+    }
+
     /// The state after the operations, and what the guest has logged.
     pub fn end(mut self) -> (Option<String>, Vec<LogLine>) {
         let redaction = self.code.capabilities.redaction();
-        self.logs.iter_mut().for_each(|line| redaction.line(line));
-        (self.state, self.logs)
+        let mut lines = self.logs.take();
+        lines.iter_mut().for_each(|line| redaction.line(line));
+        (self.state, lines)
     }
 
     async fn attempt(&mut self, operation: &entity::Operation) -> Result<entity::OperationResult, Failures> {
@@ -249,16 +257,27 @@ impl EntityBatch<'_> {
         if let Some(output) = &output {
             self.check(name, "the result", output)?;
         }
+        let mut bytes = 0;
         for action in &result.actions {
             let (what, input) = match action {
                 entity::Action::Signal(signal) => ("the input of a signal", &signal.input),
                 entity::Action::StartOrchestration(start) => ("the input of an orchestration", &start.input),
             };
             self.check_size(name, what, input.as_deref().unwrap_or_default())?;
+            bytes += input.as_ref().map_or(0, String::len) + AROUND_ACTION;
             if let entity::Action::Signal(signal) = action {
                 crate::orchestration::protocol_id(&signal.entity)
                     .map_err(|message| vec![failure("InvalidEntityId", message, false)])?;
             }
+        }
+        // All of it has to fit into one message, with the state and the result.
+        let room = self.code.limits.payload.max(LEAST_ROOM);
+        if bytes > room {
+            let count = result.actions.len();
+            let what = format!(
+                "the {count} signals and orchestrations that it sends have about {bytes} bytes; the limit is {room} bytes for all of them"
+            );
+            return Err(self.reached(name, Limit::Payload, &what));
         }
         match result.change {
             entity::Change::Keep => {}
@@ -330,6 +349,11 @@ impl EntityBatch<'_> {
         format!("@{}@{}", self.id.name, self.id.key)
     }
 }
+
+/// What an operation may send altogether, however small the limit of one payload is.
+const LEAST_ROOM: usize = 1 << 20;
+/// About what ids, names and times of a signal take in a message.
+const AROUND_ACTION: usize = 256;
 
 enum Called<T> {
     Returned(T),

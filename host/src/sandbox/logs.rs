@@ -97,18 +97,7 @@ impl LogBuffer {
         }
         let mut lines = std::mem::take(&mut self.lines);
         self.bytes = 0;
-        let dropped = std::mem::take(&mut self.dropped);
-        if dropped > 0 {
-            lines.push(LogLine {
-                level: LogLevel::Warn,
-                target: "durawasm".to_owned(),
-                message: format!(
-                    "{dropped} more lines were dropped: the limit is {} lines and {} bytes at a time",
-                    self.max_lines, self.max_bytes
-                ),
-                fields: Vec::new(),
-            });
-        }
+        lines.extend(dropped(std::mem::take(&mut self.dropped), self.max_lines, self.max_bytes));
         lines
     }
 
@@ -122,6 +111,55 @@ impl LogBuffer {
             Some(written[from..].iter().filter(note).copied().collect::<Vec<_>>().join("\n"))
         })
     }
+}
+
+/// Lines of a batch of operations: no more than one of them may write, since all are kept until the batch is committed.
+#[derive(Debug)]
+pub(super) struct BatchLogs {
+    max_lines: usize,
+    max_bytes: usize,
+    bytes: usize,
+    lines: Vec<LogLine>,
+    dropped: usize,
+}
+
+impl BatchLogs {
+    pub(super) fn new(max_lines: usize, max_bytes: usize) -> Self {
+        Self { max_lines, max_bytes, bytes: 0, lines: Vec::new(), dropped: 0 }
+    }
+
+    /// Keeps the lines of an operation, as far as there is room.
+    pub(super) fn extend(&mut self, lines: Vec<LogLine>) {
+        for line in lines {
+            if self.lines.len() >= self.max_lines || self.bytes >= self.max_bytes {
+                self.dropped += 1;
+                continue;
+            }
+            let around: usize = line.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+            self.bytes += line.target.len() + line.message.len() + around;
+            self.lines.push(line);
+        }
+    }
+
+    /// The lines, and how many were dropped.
+    pub(super) fn take(&mut self) -> Vec<LogLine> {
+        let mut lines = std::mem::take(&mut self.lines);
+        self.bytes = 0;
+        lines.extend(dropped(std::mem::take(&mut self.dropped), self.max_lines, self.max_bytes));
+        lines
+    }
+}
+
+/// The line that says how many there are not.
+fn dropped(count: usize, max_lines: usize, max_bytes: usize) -> Option<LogLine> {
+    (count > 0).then(|| LogLine {
+        level: LogLevel::Warn,
+        target: "durawasm".to_owned(),
+        message: format!(
+            "{count} more lines were dropped: the limit is {max_lines} lines and {max_bytes} bytes at a time"
+        ),
+        fields: Vec::new(),
+    })
 }
 
 fn cut(mut text: String, limit: usize) -> String {
@@ -203,6 +241,24 @@ mod tests {
         let lines = logs.take();
         assert_eq!(lines.len(), 3);
         assert!(lines[2].message.starts_with("3 more lines"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_batch_keeps_no_more_lines_than_one_of_its_operations_may_write() {
+        let mut batch = BatchLogs::new(10, 10_000);
+        for _ in 0..4 {
+            let mut one = buffer();
+            (0..8).for_each(|_| write(&mut one, "y"));
+            batch.extend(one.take());
+        }
+        let lines = batch.take();
+        assert_eq!(lines.len(), 11);
+        assert!(lines[10].message.starts_with("22 more lines"), "{lines:?}");
+        let mut one = buffer();
+        write(&mut one, &"y".repeat(9_000));
+        let large = one.take();
+        (0..4).for_each(|_| batch.extend(large.clone()));
+        assert_eq!(batch.take().len(), 3, "two, and that there were more");
     }
 
     #[test]

@@ -75,6 +75,10 @@ pub enum Input {
     CompleteBatch(RequestId, Token, Box<pb::EntityBatchResult>),
     /// A client signals an entity.
     Signal(RequestId, Box<SignalRequest>),
+    /// A client calls an entity and waits for the result.
+    CallEntity(RequestId, Box<EntityCallRequest>),
+    /// A client has the answers to these calls: which entity, which call.
+    ForgetAnswers(RequestId, Vec<(InstanceId, String)>),
     /// Entities are looked at: what is empty is let go, and so are locks whose holder is gone, as far as that is wanted.
     CleanEntities {
         /// The call.
@@ -105,6 +109,19 @@ pub struct SignalRequest {
     pub request_id: String,
     /// Not before this time.
     pub due: Option<super::time::Timestamp>,
+}
+
+/// What a client says of a call of an entity.
+#[derive(Clone, Debug)]
+pub struct EntityCallRequest {
+    /// The entity.
+    pub entity: InstanceId,
+    /// The operation.
+    pub operation: String,
+    /// Its input.
+    pub input: Option<String>,
+    /// The call's id, by which the client asks again.
+    pub request_id: String,
 }
 
 /// How an activity ended: with a result or with a failure.
@@ -180,7 +197,7 @@ pub enum Reply {
     NotTerminated(Vec<InstanceId>),
     /// The instance goes on with so many events of the history.
     Repaired(InstanceId, Position),
-    /// An orchestrator's answer.
+    /// An orchestrator's answer to a question, or an entity's to a call.
     Answered(Box<QuestionOutcome>),
 }
 

@@ -42,6 +42,8 @@ pub struct Partition {
     pub(super) postponed: Vec<Postponed>,
     /// Questions that were asked, by number: whom, and who waits.
     pub(super) questions: BTreeMap<u64, Asked>,
+    /// Clients that wait for an entity's answer, by the entity and the call.
+    pub(super) callers: HashMap<(InstanceId, String), RequestId>,
     /// How many questions were asked.
     pub(super) asked: u64,
     /// The batch that is being filled.
@@ -87,6 +89,7 @@ impl Partition {
             deliveries: VecDeque::new(),
             postponed: Vec::new(),
             questions: BTreeMap::new(),
+            callers: HashMap::new(),
             asked: 0,
             batch: Batch::default(),
             batch_seq: BatchSeq(1),
@@ -185,6 +188,12 @@ impl Partition {
                 let answer = self.signal_entity(*signal, lookup);
                 self.reply(request, answer);
             }
+            Input::CallEntity(request, call) => {
+                if let Err(why) = self.call_from_outside(request, *call, lookup) {
+                    self.reply(request, Err(why));
+                }
+            }
+            Input::ForgetAnswers(request, calls) => self.forget_answers(request, calls, lookup),
             Input::CleanEntities { request, entities, remove_empty, release_orphaned } => {
                 let answer = self.clean_entities(entities, remove_empty, release_orphaned, lookup);
                 self.reply(request, answer);
@@ -292,7 +301,7 @@ impl Partition {
             delayed: self.delayed.len(),
             parked: self.parked.len(),
             sent: self.dispatcher.sent(),
-            waiting: self.postponed.len() + self.questions.len(),
+            waiting: self.postponed.len() + self.questions.len() + self.callers.len(),
         }
     }
 

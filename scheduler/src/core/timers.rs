@@ -103,6 +103,13 @@ impl Timers {
         Some(self.remove(first).record())
     }
 
+    /// Forgets a timer.
+    pub fn cancel(&mut self, run: RunId, position: Position) {
+        if let Some(place) = self.find(run, position) {
+            self.remove(place);
+        }
+    }
+
     /// Forgets all timers of an execution.
     pub fn remove_run(&mut self, run: RunId) {
         while let Some(place) = self.first_of(run) {

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::{Call, Hub, Waiter, wall_clock};
 use crate::core::events;
 use crate::core::ids::InstanceId;
-use crate::core::message::Input;
+use crate::core::message::{Input, QuestionOutcome};
 use crate::core::payload::{MARK, of_event_mut};
 use crate::core::record::{Parked, StoredEvent};
 use crate::core::token::{Token, WorkKind};
@@ -89,6 +89,17 @@ impl Hub {
             *state = text.into();
         }
         Ok(())
+    }
+
+    /// Puts the text into an entity's answer.
+    ///
+    /// # Errors
+    /// As [`Hub::resolve_view`].
+    pub async fn resolve_answer(&self, answer: &mut QuestionOutcome, entity: &InstanceId) -> Result<(), Status> {
+        match answer {
+            Ok(Some(output)) => self.resolve(output, entity).await,
+            _ => Ok(()),
+        }
     }
 
     /// Puts the texts into events of an instance's history.

@@ -51,6 +51,7 @@ pub(super) fn of_input(input: &mut Input, visit: Visit<'_>) {
             }
         }
         Input::Signal(_, signal) => one(&mut signal.input),
+        Input::CallEntity(_, call) => one(&mut call.input),
         Input::Purge(..)
         | Input::Ask(..)
         | Input::AnswerQuestion(..)
@@ -58,6 +59,7 @@ pub(super) fn of_input(input: &mut Input, visit: Visit<'_>) {
         | Input::Connect(..)
         | Input::Drain(_)
         | Input::Disconnect(_)
+        | Input::ForgetAnswers(..)
         | Input::CleanEntities { .. }
         | Input::Abandon(..)
         | Input::Tick => {}

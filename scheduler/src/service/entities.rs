@@ -1,12 +1,12 @@
-//! Entities as clients see them: signal, look, query, clean.
+//! Entities as clients see them: signal, call, look, query, clean.
 
-use durawasm_proto::durabletask as pb;
+use durawasm_proto::{durabletask as pb, v1};
 use tonic::Status;
 
 use super::status;
 use crate::core::entity::entity_id;
 use crate::core::ids::InstanceId;
-use crate::core::message::{Input, Reply, SignalRequest};
+use crate::core::message::{EntityCallRequest, Input, Reply, SignalRequest};
 use crate::core::time::Timestamp;
 use crate::hub::Hub;
 use crate::store::{EntityFilter, EntityView, PageSize};
@@ -35,6 +35,39 @@ pub async fn signal(hub: &Hub, request: pb::SignalEntityRequest) -> Result<pb::S
     };
     hub.call(|call| Input::Signal(call, Box::new(signal))).await?;
     Ok(pb::SignalEntityResponse {})
+}
+
+/// Calls an entity; returns when the result is on disk.
+pub async fn call(hub: &Hub, request: v1::CallEntityRequest) -> Result<v1::CallEntityResponse, Status> {
+    let entity = parse(&request.instance_id)?;
+    let call = EntityCallRequest {
+        entity: entity.clone(),
+        operation: request.operation,
+        input: request.input,
+        request_id: request.request_id,
+    };
+    let answer = tokio::select! {
+        answer = hub.call(|id| Input::CallEntity(id, Box::new(call))) => answer?,
+        () = hub.stopped() => return Err(hub.stopping()),
+    };
+    match answer {
+        Reply::Answered(mut outcome) => hub.resolve_answer(&mut outcome, &entity).await.map(|()| match *outcome {
+            Ok(output) => v1::CallEntityResponse { output, failure: None },
+            Err(failure) => v1::CallEntityResponse { output: None, failure: Some(failure) },
+        }),
+        other => Err(Status::internal(format!("unexpected reply to a call of an entity: {other:?}"))),
+    }
+}
+
+/// Lets answers go that have arrived.
+pub async fn acknowledge(
+    hub: &Hub,
+    request: v1::AcknowledgeEntityCallsRequest,
+) -> Result<v1::AcknowledgeEntityCallsResponse, Status> {
+    let calls = request.calls.into_iter().map(|call| Ok((parse(&call.instance_id)?, call.request_id)));
+    let calls = calls.collect::<Result<Vec<_>, Status>>()?;
+    hub.call(|id| Input::ForgetAnswers(id, calls)).await?;
+    Ok(v1::AcknowledgeEntityCallsResponse {})
 }
 
 /// Shows an entity as it is committed.

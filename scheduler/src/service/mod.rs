@@ -287,6 +287,18 @@ impl v1::durawasm_server::Durawasm for Service {
         hub_call!(self, request, |hub, message| repair::fork(&hub, message).await?)
     }
 
+    async fn call_entity(&self, request: Request<v1::CallEntityRequest>) -> Answer<v1::CallEntityResponse> {
+        let deadline = deadline::of(&request);
+        hub_call!(self, request, |hub, message| deadline::keep(deadline, entities::call(&hub, message)).await?)
+    }
+
+    async fn acknowledge_entity_calls(
+        &self,
+        request: Request<v1::AcknowledgeEntityCallsRequest>,
+    ) -> Answer<v1::AcknowledgeEntityCallsResponse> {
+        hub_call!(self, request, |hub, message| entities::acknowledge(&hub, message).await?)
+    }
+
     async fn query_instance(&self, request: Request<v1::QueryInstanceRequest>) -> Answer<v1::QueryInstanceResponse> {
         hub_call!(self, request, |hub, message| repair::ask(&hub, message).await?)
     }

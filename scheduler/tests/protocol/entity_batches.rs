@@ -129,6 +129,41 @@ async fn answers_that_make_no_sense_are_refused_and_the_batch_comes_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operation_whose_answers_never_make_sense_fails_alone_and_lets_the_others_by() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.start("o", "caller").await;
+    let mut worker = Worker::connect(&client).await;
+    let calls = ["good", "bad", "good"].into_iter().zip(1..).map(|(name, id)| call_entity(id, "@e@k", name, ""));
+    worker.episode().await.answer(calls.collect()).await;
+    let mut news = Vec::new();
+    let mut refusals = 0;
+    while news.len() < 3 {
+        match worker.next().await.expect("the stream goes on").expect("an item") {
+            Item::Episode(episode) => {
+                news.extend(episode.new_events().into_iter().skip(1));
+                episode.answer(vec![]).await;
+            }
+            Item::Batch(batch) if batch.operations().iter().any(|name| name.starts_with("bad")) => {
+                refusals += 1;
+                assert!(refusals < 20, "it goes on for ever");
+                let nonsense = vec![pb::OperationResult::default(); batch.operations().len()];
+                let wrong = pb::EntityBatchResult { results: nonsense, ..batch.response(&[], Some("wrong")) };
+                refused(batch.send(wrong).await, Code::InvalidArgument);
+            }
+            Item::Batch(batch) => batch.answer(&["fine"], Some("right")).await,
+            Item::Call(call) => panic!("{call:?}"),
+            Item::Ping(_) => {}
+        }
+    }
+    let expected = format!("entityFailed->{} result 0 of entity `@e@k` is neither a success nor a failure", request(2));
+    assert_eq!(news[1], expected);
+    let fine = |id| format!("entityCompleted->{} fine", request(id));
+    assert_eq!((&news[0], &news[2]), (&fine(1), &fine(3)));
+    assert_eq!(client.state("@e@k").await.as_deref(), Some("right"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operation_that_goes_over_a_limit_fails_alone_and_changes_nothing() {
     let server = Server::with(|options| options.limits.payload_bytes = 100).await;
     let client = server.client();

@@ -15,6 +15,7 @@ mod conformance;
 mod continue_as_new;
 mod entities;
 mod entity_batches;
+mod entity_calls;
 mod entity_locks;
 mod entity_mistakes;
 mod episodes;

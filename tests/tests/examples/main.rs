@@ -1,5 +1,6 @@
 //! The examples do what they show, on the real program, also where something goes wrong.
 
+mod entities;
 mod readme;
 
 use anyhow::{Context as _, Result, ensure};

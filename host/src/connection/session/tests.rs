@@ -70,6 +70,17 @@ impl Durawasm for Scheduler {
         Err(Status::unimplemented("not part of the test"))
     }
 
+    async fn call_entity(&self, _: Request<v1::CallEntityRequest>) -> Result<Response<v1::CallEntityResponse>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn acknowledge_entity_calls(
+        &self,
+        _: Request<v1::AcknowledgeEntityCallsRequest>,
+    ) -> Result<Response<v1::AcknowledgeEntityCallsResponse>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
     async fn query_instance(
         &self,
         _: Request<v1::QueryInstanceRequest>,

@@ -55,7 +55,7 @@ fn request(instance_id: &str, operations: Vec<wire::HistoryEvent>) -> Batch {
 
 async fn answer(batch: Batch) -> wire::EntityBatchResult {
     match entities().run(batch, "token".to_owned()).await {
-        (Answer::Entity(result), _) => *result,
+        (Answer::Entity(result, _), _) => *result,
         (other, _) => panic!("{other:?}"),
     }
 }

@@ -15,6 +15,9 @@ use super::super::workers::{SUSPICIOUS_RETURNS, backoff};
 use super::state::BatchLimits;
 use super::{EntityMessage, EntityTurn, QueueEntry, SentBatch, outcome};
 
+/// How many answers in a row may make no sense before an operation that is alone in its batch fails.
+const MOST_REFUSALS: u32 = 5;
+
 /// A batch to send to a worker.
 #[derive(Clone, Debug)]
 pub struct BatchItem {
@@ -91,7 +94,15 @@ impl Partition {
             return Ok(Reply::Void);
         };
         if let Err(why) = outcome::check(&token.instance, &result, sent) {
-            self.give_batch_back(token);
+            entity.refusals += 1;
+            if sent == 1 && entity.refusals >= MOST_REFUSALS {
+                // It would have such an answer for ever, and all that waits behind it would wait for ever.
+                let result = outcome::refused("InvalidResult", why.clone(), entity.state.as_deref());
+                self.release(token);
+                self.commit_batch(&token.instance, result);
+            } else {
+                self.give_batch_back(token);
+            }
             return Err(Refusal::Invalid(why));
         }
         if result.failure_details.is_some() || result.requires_state || result.results.is_empty() {
@@ -108,7 +119,7 @@ impl Partition {
                 self.touched.push(token.instance.clone());
                 return Ok(Reply::Done);
             }
-            result = outcome::refused(why, entity.state.as_deref());
+            result = outcome::refused("PayloadTooLarge", why, entity.state.as_deref());
         }
         self.release(token);
         self.commit_batch(&token.instance, result);
@@ -121,20 +132,22 @@ impl Partition {
         let EntityTurn::Sent(sent) = std::mem::replace(&mut entity.turn, EntityTurn::Idle) else { return };
         let key = entity.record.key;
         entity.returns = 0;
+        entity.refusals = 0;
         entity.avoid = None;
         entity.careful = entity.careful.saturating_sub(result.results.len());
-        let mut answers = Vec::new();
+        let (mut answers, mut kept) = (Vec::new(), Vec::new());
         // What has no result was not run, and stays where it is: in front.
         for (seq, result) in sent.operations.into_iter().zip(result.results) {
             let Some(entry) = entity.take(seq) else { continue };
             self.batch.delete_queue(key, seq);
-            if let Some(EventType::EntityOperationCalled(called)) = &entry.event.event_type
-                && let Some(caller) = entry.caller
-            {
-                let instance = InstanceId::trusted(called.parent_instance_id.as_deref().unwrap_or_default());
-                let answer = Box::new(outcome::answer(called.request_id.clone(), result));
-                answers.push(EntityMessage::Answer(instance, caller, answer));
-            }
+            let Some(EventType::EntityOperationCalled(called)) = &entry.event.event_type else { continue };
+            let answer = outcome::answer(called.request_id.clone(), result);
+            let Some(caller) = entry.caller else {
+                kept.push(answer);
+                continue;
+            };
+            let instance = InstanceId::trusted(called.parent_instance_id.as_deref().unwrap_or_default());
+            answers.push(EntityMessage::Answer(instance, caller, Box::new(answer)));
         }
         let state: Option<Arc<str>> = result.entity_state.filter(|state| !state.is_empty()).map(Into::into);
         if state != entity.state {
@@ -144,6 +157,7 @@ impl Partition {
         }
         entity.record.modified_at = self.now;
         answers.into_iter().for_each(|answer| self.send(answer));
+        kept.into_iter().for_each(|answer| self.keep_answer(id, answer));
         for action in result.actions {
             self.act_for_entity(id, action);
         }

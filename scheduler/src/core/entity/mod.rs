@@ -14,6 +14,7 @@
 //! | `outcome` | what an answer to a batch says, and whether it makes sense |
 //! | `locks` | critical sections of orchestrations |
 //! | `messages` | what orchestrations send to entities |
+//! | `outside` | calls of clients, and their answers until somebody has them |
 //! | `administration` | what clients ask of entities: signals, forgetting, cleaning |
 //!
 //! **Locks.** A request for several locks enters the queues of all these entities in one input, so that of two requests the same one is
@@ -27,6 +28,7 @@ mod locks;
 mod messages;
 mod name;
 mod outcome;
+mod outside;
 mod queue;
 mod record;
 mod state;

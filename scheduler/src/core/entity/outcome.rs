@@ -54,9 +54,9 @@ pub(super) fn too_large(result: &pb::EntityBatchResult, limit: usize) -> Option<
         .or_else(|| result.actions.iter().find_map(of_action))
 }
 
-/// What is committed of a single operation that went over a limit: that it failed, and nothing else.
-pub(super) fn refused(why: String, state: Option<&str>) -> pb::EntityBatchResult {
-    let failure_details = Some(events::failure("PayloadTooLarge", why, true));
+/// What is committed of a single operation whose answer cannot be: that it failed, and nothing else.
+pub(super) fn refused(error_type: &str, why: String, state: Option<&str>) -> pb::EntityBatchResult {
+    let failure_details = Some(events::failure(error_type, why, true));
     let failure = pb::OperationResultFailure { failure_details, ..Default::default() };
     pb::EntityBatchResult {
         results: vec![pb::OperationResult { result_type: Some(ResultType::Failure(failure)) }],

@@ -149,12 +149,16 @@ impl Partition {
         };
         let moved = found.and_then(|entity| {
             let held = entity.take_held(timer.position)?;
-            Some((entity.record.key, entity.push(held.event.clone(), held.caller, false)))
+            // An answer that nobody has acknowledged has been kept for long enough.
+            let due = (!held.is_answer()).then(|| entity.push(held.event.clone(), held.caller, false));
+            Some((entity.record.key, due))
         });
         self.batch.delete_timer(timer.run, timer.position);
-        if let Some((key, entry)) = moved {
+        if let Some((key, due)) = moved {
             self.batch.delete_queue(key, timer.position);
-            self.batch.put_queue(key, entry);
+            if let Some(entry) = due {
+                self.batch.put_queue(key, entry);
+            }
             self.save_entity(&timer.instance);
         }
     }

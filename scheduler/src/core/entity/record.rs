@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use durawasm_proto::durabletask as pb;
+use pb::history_event::EventType;
 
 use super::super::ids::{InstanceId, InstanceKey, Position, RunId};
 use super::super::time::Timestamp;
@@ -26,7 +27,7 @@ pub struct EntityRecord {
     pub queued_operations: u64,
     /// Requests for its lock in the queue.
     pub queued_requests: u64,
-    /// Operations whose time has not come.
+    /// Operations whose time has not come, and answers to calls from outside that nobody has acknowledged.
     pub held_operations: u64,
     /// Who has locked it.
     pub lock: Option<Box<EntityLock>>,
@@ -89,9 +90,10 @@ pub struct CallSite {
 pub struct QueueEntry {
     /// Its place in the order of arrival. From [`QueueEntry::HELD`] on: its time has not come, and it is not in the queue yet.
     pub seq: u64,
-    /// `entityOperationSignaled`, `entityOperationCalled` or `entityLockRequested`, as workers see it.
+    /// `entityOperationSignaled`, `entityOperationCalled` or `entityLockRequested`, as workers see it. Or what is held for a client:
+    /// `entityOperationCompleted` or `entityOperationFailed`.
     pub event: pb::HistoryEvent,
-    /// Who is to be answered; a signal has nobody.
+    /// Which orchestration is to be answered; a signal has none, nor has a call from outside.
     pub caller: Option<CallSite>,
 }
 
@@ -105,11 +107,31 @@ impl QueueEntry {
         self.seq >= Self::HELD
     }
 
+    /// The id of the call from outside that this is, or that it answers.
+    #[must_use]
+    pub fn outside(&self) -> Option<&str> {
+        match self.event.event_type.as_ref()? {
+            EventType::EntityOperationCalled(called) if self.caller.is_none() => Some(&called.request_id),
+            EventType::EntityOperationCompleted(completed) => Some(&completed.request_id),
+            EventType::EntityOperationFailed(failed) => Some(&failed.request_id),
+            _ => None,
+        }
+    }
+
+    /// Whether it answers a call from outside.
+    #[must_use]
+    pub const fn is_answer(&self) -> bool {
+        matches!(
+            self.event.event_type,
+            Some(EventType::EntityOperationCompleted(_) | EventType::EntityOperationFailed(_))
+        )
+    }
+
     /// The request for the lock that this is, if it is one.
     #[must_use]
     pub fn lock_request(&self) -> Option<&pb::EntityLockRequestedEvent> {
         match &self.event.event_type {
-            Some(pb::history_event::EventType::EntityLockRequested(request)) => Some(request),
+            Some(EventType::EntityLockRequested(request)) => Some(request),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! One entity in memory: its row, its state, its queue, and who has its current batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use durawasm_proto::durabletask as pb;
@@ -63,8 +63,12 @@ pub struct Entity {
     pub state: Option<Arc<str>>,
     /// What waits, by sequence. Operations that a worker has stay here until it answers.
     pub queue: BTreeMap<u64, Arc<QueueEntry>>,
-    /// Operations whose time has not come, by sequence.
+    /// Operations whose time has not come, and answers to calls from outside, by sequence.
     pub held: BTreeMap<u64, Arc<QueueEntry>>,
+    /// Calls from outside by their ids: the sequence of the operation, or of its answer.
+    pub(super) outside: HashMap<String, u64>,
+    /// Bytes of the answers to calls from outside.
+    pub(super) answer_bytes: usize,
     /// Calls of the lock's holder in the queue: they may run while everything else waits.
     holders_calls: usize,
     /// Who works on it.
@@ -73,6 +77,8 @@ pub struct Entity {
     pub avoid: Option<StreamId>,
     /// How often in a row a worker lost a batch or gave it back.
     pub returns: u32,
+    /// How often in a row its worker's answer made no sense.
+    pub refusals: u32,
     /// So many of the next operations come one by one, so that one which spoils its batch is alone.
     pub careful: usize,
     /// The batch of the store that has its last change: until that is on disk no worker sees it, and it stays in memory.
@@ -93,15 +99,20 @@ impl Entity {
             state,
             queue,
             held,
+            outside: HashMap::new(),
+            answer_bytes: 0,
             holders_calls: 0,
             turn: EntityTurn::Idle,
             avoid: None,
             returns: 0,
+            refusals: 0,
             careful: 0,
             last_batch: BatchSeq(0),
             stamp: 0,
         };
         entity.count_holders_calls();
+        let entries: Vec<_> = entity.queue.values().chain(entity.held.values()).cloned().collect();
+        entries.iter().for_each(|entry| entity.note_outside(entry));
         entity
     }
 
@@ -164,6 +175,7 @@ impl Entity {
         let seq = self.record.queue_next + if held { QueueEntry::HELD } else { 0 };
         self.record.queue_next += 1;
         let entry = Arc::new(QueueEntry { seq, event, caller });
+        self.note_outside(&entry);
         if held {
             self.record.held_operations += 1;
             self.held.insert(seq, Arc::clone(&entry));
@@ -183,6 +195,7 @@ impl Entity {
     /// Takes something out of the queue.
     pub(super) fn take(&mut self, seq: u64) -> Option<Arc<QueueEntry>> {
         let entry = self.queue.remove(&seq)?;
+        self.forget_outside(&entry);
         match entry.lock_request() {
             Some(_) => self.record.queued_requests -= 1,
             None => self.record.queued_operations -= 1,
@@ -196,6 +209,7 @@ impl Entity {
     /// Takes something out of what waits for its time.
     pub(super) fn take_held(&mut self, seq: u64) -> Option<Arc<QueueEntry>> {
         let entry = self.held.remove(&seq)?;
+        self.forget_outside(&entry);
         self.record.held_operations -= 1;
         Some(entry)
     }
@@ -205,6 +219,22 @@ impl Entity {
         let place = if entry.is_held() { &mut self.held } else { &mut self.queue };
         place.insert(entry.seq, entry);
         self.count_holders_calls();
+    }
+
+    fn note_outside(&mut self, entry: &QueueEntry) {
+        let Some(id) = entry.outside() else { return };
+        self.outside.insert(id.to_owned(), entry.seq);
+        if entry.is_answer() {
+            self.answer_bytes += payload::event_weight(&entry.event);
+        }
+    }
+
+    fn forget_outside(&mut self, entry: &QueueEntry) {
+        let Some(id) = entry.outside() else { return };
+        self.outside.remove(id);
+        if entry.is_answer() {
+            self.answer_bytes -= payload::event_weight(&entry.event);
+        }
     }
 
     /// Locks or unlocks it.

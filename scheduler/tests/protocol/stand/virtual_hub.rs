@@ -130,6 +130,11 @@ impl Hub {
         self.answer.take().expect("an answer").expect("it is accepted")
     }
 
+    /// The last answer to an input, if there was one since the last look.
+    pub(crate) fn answered(&mut self) -> Option<Result<Reply, Refusal>> {
+        self.answer.take()
+    }
+
     /// Lets time pass, from one happening to the next.
     pub(crate) fn pass(&mut self, time: Duration) {
         let until = self.now + i64::try_from(time.as_micros()).unwrap();

@@ -98,6 +98,17 @@ impl entity::Guest for Guest {
                 let actions = vec![signal("a"), Action::StartOrchestration(start)];
                 OperationResult { outcome: Ok(None), change: Change::Keep, actions }
             }
+            // More than fits into a message, though each is small enough.
+            "send_too_much" => {
+                let large = |n: u32| match signal(&n.to_string()) {
+                    Action::Signal(signal) => {
+                        Action::Signal(Signal { input: Some(format!("\"{}\"", "x".repeat(64 << 10))), ..signal })
+                    }
+                    other => other,
+                };
+                let actions = (0..40).map(large).collect();
+                OperationResult { outcome: Ok(None), change: replace("999".to_owned()), actions }
+            }
             // Whatever a failed operation asks for does not count.
             "fail" => OperationResult {
                 outcome: Err(vec![failure("Asked")]),
