@@ -4,7 +4,7 @@
 
 mod support;
 
-use durawasm_host::abi::{Command, EntityId, EntityOperation, OpId, Request, Timestamp};
+use durawasm_host::abi::{ChildCall, Command, EntityId, EntityOperation, OpId, Request, Timestamp};
 use durawasm_host::orchestration::{
     Answered, Decision, EntityContent, EventKind, ParkReason, RecordedKind, Session, Status, Turn, history_event,
     response,
@@ -27,6 +27,18 @@ fn call(op: OpId, key: &str) -> Command {
 
 fn lock(op: OpId, keys: &[&str]) -> Command {
     Command::Issue((op, Request::Lock(keys.iter().map(|key| entity(key)).collect())))
+}
+
+fn child(op: OpId) -> Command {
+    let call = ChildCall {
+        name: "kid".to_owned(),
+        version: None,
+        input: None,
+        instance_id: None,
+        retry: None,
+        tags: Vec::new(),
+    };
+    Command::Issue((op, Request::Child(call)))
 }
 
 fn signal(key: &str) -> Command {
@@ -167,13 +179,13 @@ fn a_lock_set_is_sorted_and_holds_each_entity_once() {
 fn a_critical_section_goes_from_the_grant_to_the_release_of_each_entity() {
     let answers = || {
         vec![
-            vec![lock(1, &["b", "a"]), call(2, "outside")],
+            vec![call(1, "outside"), lock(2, &["b", "a"])],
             vec![call(3, "a"), signal("outside")],
-            vec![Command::Unlock(1), call(4, "outside"), signal("a"), lock(5, &["a"])],
+            vec![Command::Unlock(2), call(4, "outside"), signal("a"), lock(5, &["a"])],
         ]
     };
     let run = Run::start(answers());
-    let granted = run.granted(1);
+    let granted = run.granted(2);
     let run = run.episode(vec![granted]);
     assert_eq!(run.last(), ["call @account@a", "signal @account@outside"]);
     let answer = run.answer(3);
@@ -190,6 +202,9 @@ fn the_rules_of_a_critical_section_fail_who_breaks_them() {
     breach(section(call(2, "c")), "EntityNotLocked", "@account@a, @account@b");
     breach(section(signal("b")), "EntityLocked", "@account@b");
     breach(section(lock(2, &["c"])), "NestedLock", "at once");
+    breach(section(child(2)), "ChildInSection", "`kid`");
+    breach(vec![vec![lock(1, &["a"])], vec![call(2, "a"), call(3, "a")]], "ParallelCalls", "@account@a");
+    breach(vec![vec![lock(1, &["a"]), call(2, "a")]], "EntityNotLocked", "waits for the lock of @account@a");
     breach(vec![vec![lock(1, &["a"]), lock(2, &["b"])]], "NestedLock", "waits for");
     breach(vec![vec![lock(1, &[])]], "InvalidLock", "no entities");
     breach(vec![vec![activity(1, "x"), Command::Unlock(1)]], "NotLocked", "op 1");
@@ -198,6 +213,28 @@ fn the_rules_of_a_critical_section_fail_who_breaks_them() {
     breach(vec![vec![Command::Issue((1, Request::Lock(vec![nameless])))]], "InvalidEntityId", "empty");
     let long = EntityOperation { entity: entity(&"k".repeat(200)), ..operation("") };
     breach(vec![vec![Command::SignalEntity(long)]], "InvalidEntityId", "at most 100");
+}
+
+#[test]
+fn calls_of_one_entity_may_follow_each_other_in_a_section_and_calls_of_two_may_overlap() {
+    let answers = || {
+        vec![
+            vec![lock(1, &["a", "b"])],
+            vec![call(2, "a"), call(3, "b")],
+            vec![call(4, "a")],
+            vec![Command::Cancel(4), call(5, "a")],
+        ]
+    };
+    let run = Run::start(answers());
+    let granted = run.granted(1);
+    let run = run.episode(vec![granted]);
+    let answer = run.answer(2);
+    let run = run.episode(vec![answer]);
+    assert_eq!(run.last(), ["call @account@a"]);
+    let answer = run.answer(3);
+    let run = run.episode(vec![answer]);
+    assert_eq!(run.last(), ["call @account@a"], "nobody waits for the one before it any more");
+    run.replays(answers());
 }
 
 #[test]
@@ -233,13 +270,13 @@ fn a_terminated_orchestration_leaves_its_locks_to_the_scheduler() {
 }
 
 #[test]
-fn a_lock_that_nobody_wants_any_more_is_released_when_it_is_granted() {
+fn a_lock_that_nobody_wants_any_more_is_given_back_at_once_and_again_if_it_is_granted() {
     let answers = || vec![vec![lock(1, &["a"]), activity(2, "x")], vec![Command::Cancel(1), lock(3, &["b"])]];
     let run = Run::start(answers()).episode(vec![ok(2)]);
-    assert_eq!(run.last(), ["lock @account@b"]);
+    assert_eq!(run.last(), ["unlock @account@a", "lock @account@b"], "it is given back at once");
     let granted = run.granted(1);
     let run = run.episode(vec![granted]);
-    assert_eq!(run.last(), ["unlock @account@a"]);
+    assert_eq!(run.last(), ["unlock @account@a"], "and again if it comes all the same");
     assert_eq!(run.session.guest().told.len(), 1, "the guest hears nothing of it");
     run.replays(answers());
 }

@@ -1,9 +1,11 @@
 //! Records the histories in `tests/histories/`: what this release's hosts wrote, to be replayed by every later one.
 //!
-//! `cargo run --release -p durawasm-tests --example record_histories -- RELEASE` after `cargo xtask setup` and `cargo xtask test`.
+//! `cargo run --release -p durawasm-tests --example record_histories -- RELEASE [COMPONENT…]` after `cargo xtask setup` and `cargo xtask
+//! test`; without components, all of them.
 //! A folder per release: the components as they were, and a file per instance that holds its history as the protocol's
 //! `HistoryChunk`. What is recorded is never changed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,20 +14,27 @@ use durawasm_proto::durabletask as pb;
 use durawasm_tests::cluster::{World, components};
 use prost::Message as _;
 
-/// Instances to record: orchestrator, input, and an event to raise.
-const CASES: [(&str, Option<&str>, Option<&str>); 12] = [
-    ("hello_cities", None, None),
-    ("fan_out", Some(r#"{"count":20}"#), None),
-    ("approval", Some("60000"), Some("approval")),
-    ("approval_timeout", Some("30"), None),
-    ("items", Some("2"), Some("item")),
-    ("count", Some(r#"{"to":4,"millis":1}"#), None),
-    ("observe", None, None),
-    ("retries", Some(r#"{"max":3,"millis":5}"#), None),
-    ("retries_by_predicate", Some("5"), None),
-    ("parent", Some(r#""recorded-child""#), None),
-    ("fail_by_activity", None, None),
-    ("panic_at", Some("true"), None),
+/// An instance to record: its component, orchestrator (or a word for it that begins so), input, and an event to raise.
+type Case = (&'static str, &'static str, Option<&'static str>, Option<&'static str>);
+
+const CASES: [Case; 17] = [
+    ("hello_cities", "hello_cities", None, None),
+    ("fan_out", "fan_out", Some(r#"{"count":20}"#), None),
+    ("test_durability", "approval", Some("60000"), Some("approval")),
+    ("test_durability", "approval_timeout", Some("30"), None),
+    ("test_durability", "items", Some("2"), Some("item")),
+    ("test_durability", "count", Some(r#"{"to":4,"millis":1}"#), None),
+    ("test_durability", "observe", None, None),
+    ("test_durability", "retries", Some(r#"{"max":3,"millis":5}"#), None),
+    ("test_durability", "retries_by_predicate", Some("5"), None),
+    ("test_durability", "parent", Some(r#""recorded-child""#), None),
+    ("test_durability", "fail_by_activity", None, None),
+    ("test_durability", "panic_at", Some("true"), None),
+    ("test_bank", "use_account", Some(r#""a""#), None),
+    ("test_bank", "break_rules", Some(r#""b""#), None),
+    ("test_bank", "transfer", Some(r#"{"from":"b","to":"a","amount":0}"#), None),
+    ("test_bank", "end_locked", Some(r#"["c","fail"]"#), None),
+    ("test_bank", "fail_around", Some(r#"["d","behind"]"#), None),
 ];
 
 #[tokio::main]
@@ -34,13 +43,16 @@ async fn main() -> Result<()> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("histories").join(&release);
     ensure!(!target.exists(), "{} is there already, and what is recorded is never changed", target.display());
     std::fs::create_dir_all(&target)?;
-    let files = ["hello_cities.wasm", "fan_out.wasm", "test_durability.wasm"];
-    let folder = components(&files)?;
-    for file in files {
+    let wanted: Vec<String> = std::env::args().skip(2).collect();
+    let cases = CASES.into_iter().filter(|(component, ..)| wanted.is_empty() || wanted.iter().any(|w| w == component));
+    let cases: Vec<Case> = cases.collect();
+    let files: BTreeSet<String> = cases.iter().map(|(component, ..)| format!("{component}.wasm")).collect();
+    let folder = components(&files.iter().map(String::as_str).collect::<Vec<_>>())?;
+    for file in &files {
         std::fs::copy(folder.path().join(file), target.join(file))?;
     }
     let world = World::start(folder.path()).await?;
-    for (case, input, event) in CASES {
+    for (_, case, input, event) in cases {
         let name = case.trim_end_matches("_timeout");
         let id = world.begin(&format!("recorded-{case}"), name, input).await?;
         if let Some(event) = event {

@@ -69,6 +69,15 @@ pub(crate) struct Offer {
     output_schema: Option<String>,
 }
 
+impl Offer {
+    /// The operations of an entity: its schema has a property for each.
+    fn operations(&self) -> Vec<String> {
+        let schema = self.input_schema.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+        let properties = schema.as_ref().and_then(|schema| schema.get("properties")?.as_object());
+        properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+    }
+}
+
 /// What a component asks for, may ask for, and gets.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -226,6 +235,9 @@ fn text(inspection: &Inspection) -> String {
         for offer in offers {
             let description = offer.description.as_deref().map(|line| format!("  {}", styled(DIM, line)));
             text.push_str(&format!("\n    {}{}", styled(STRONG, &offer.name), description.unwrap_or_default()));
+            if title == "entities" && !offer.operations().is_empty() {
+                text.push_str(&format!("\n      {}", offer.operations().join(", ")));
+            }
         }
     }
     text

@@ -222,6 +222,15 @@ fn expand_operations(block: &ItemImpl, operations: &[Operation], migrates: bool)
             }
         }
     });
+    let schemas = operations.iter().map(|operation| {
+        let Operation { name, input, output, .. } = operation;
+        let input = input.as_ref().map_or_else(|| quote!(()), |input| without_self(input, entity));
+        let output = without_self(output, entity);
+        let output = quote_spanned!(output.span()=> <#output as ::durawasm_guest::Returned>::Value);
+        quote!(::durawasm_guest::__private::OperationSchemas::of::<#input, #output>(#name))
+    });
+    let delete = (!deletes).then(|| quote!(::durawasm_guest::__private::OperationSchemas::of::<(), ()>("delete")));
+    let schemas = schemas.chain(delete);
     let calls = operations.iter().map(|operation| call(operation, entity));
     let signals = operations.iter().map(|operation| signal(operation, entity));
     let (delete_call, delete_signal) = if deletes {
@@ -288,6 +297,10 @@ fn expand_operations(block: &ItemImpl, operations: &[Operation], migrates: bool)
                 type State = #entity;
                 type Calls = __Calls;
                 type Signals = __Signals;
+
+                fn schemas() -> ::std::vec::Vec<::durawasm_guest::__private::OperationSchemas> {
+                    ::std::vec![#(#schemas),*]
+                }
 
                 fn calls(caller: ::durawasm_guest::__private::Caller) -> __Calls {
                     __Calls(caller)

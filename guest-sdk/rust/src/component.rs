@@ -11,7 +11,7 @@ use crate::bindings::durawasm::workflow::types::{EntityId, Failures};
 use crate::bindings::exports::durawasm::workflow::{activity, component, entity, orchestrator, queries};
 use crate::entity::Entity;
 use crate::orchestration::{Context, Execution, unknown_query};
-use crate::schema::Described;
+use crate::schema::{Described, OperationSchemas};
 use crate::{Error, Result, logging, panics, payload};
 
 /// An orchestrator. Implemented by the attribute `#[orchestrator]`, on a type with the function's name.
@@ -145,8 +145,8 @@ impl Offer {
         Self {
             name: E::NAME,
             description,
-            input_schema: || None,
-            output_schema: || None,
+            input_schema: || OperationSchemas::inputs(&E::schemas()),
+            output_schema: || OperationSchemas::outputs(&E::schemas()),
             kind: Kind::Entity { run: crate::entity::run::<E>, migrate: crate::entity::migrate::<E> },
         }
     }

@@ -80,6 +80,7 @@ pub mod __private {
         run_activity, run_entity, start_orchestrator,
     };
     pub use crate::entity::{Caller, Named, Operation, Signaller, State};
+    pub use crate::schema::OperationSchemas;
 }
 
 /// The guide's example is compiled with the documentation's.

@@ -53,6 +53,11 @@ impl Counter {
 
 #[entity(name = "AuditTrail")]
 #[derive(Default, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(durawasm_guest::schemars::JsonSchema),
+    schemars(crate = "durawasm_guest::schemars")
+)]
 pub(crate) struct Audit {
     notes: Vec<String>,
 }
@@ -203,4 +208,21 @@ fn a_component_describes_its_entities_in_lower_case() {
     assert_eq!(names, ["counter", "audittrail", "thermostat"]);
     assert_eq!(info.entities[0].description.as_deref(), Some("Counts."));
     assert_eq!(Counter::OPERATIONS, ["add", "get", "rename", "report", "fail_late", "delete"]);
+}
+
+#[test]
+fn a_component_tells_the_operations_of_its_entities_and_their_types() {
+    let info = describe("c", "1", &[Counter::OFFER, thermostat::OFFER]);
+    let [counter, thermostat] = info.entities.as_slice() else { panic!("{info:?}") };
+    let schema = |text: &Option<String>| -> serde_json::Value {
+        serde_json::from_str(text.as_deref().expect("a schema")).expect("it is JSON")
+    };
+    let (input, output) = (schema(&counter.input_schema), schema(&counter.output_schema));
+    let names: Vec<&String> = input["properties"].as_object().expect("operations").keys().collect();
+    assert_eq!(names, ["add", "delete", "fail_late", "get", "rename", "report"]);
+    let expected = |name: &str| if cfg!(feature = "schema") { name.into() } else { serde_json::Value::Null };
+    assert_eq!(input["properties"]["add"]["type"], expected("integer"));
+    assert_eq!(input["properties"]["get"]["type"], expected("null"));
+    assert_eq!(output["properties"]["report"]["type"], expected("array"));
+    assert_eq!(thermostat.input_schema, None, "what a function answers nobody can tell");
 }

@@ -104,6 +104,16 @@ impl Ledger {
         self.awaited.get(&action).copied().filter(|awaited| awaited.kind == kind)
     }
 
+    /// Whether an op waits for its result.
+    pub(super) fn awaits(&self, op: OpId) -> bool {
+        self.ops.contains_key(&op)
+    }
+
+    /// The latest action of an op that waits for its result.
+    pub(super) fn action_of(&self, op: OpId) -> Option<i32> {
+        self.ops.get(&op).map(|entry| entry.action)
+    }
+
     /// How an op is tried again, if it is.
     pub(super) fn retry(&mut self, op: OpId) -> Option<&mut Retry> {
         self.ops.get_mut(&op)?.retry.as_deref_mut()

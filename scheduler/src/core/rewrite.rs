@@ -129,22 +129,9 @@ pub(super) fn is_suspended(history: &[StoredEvent]) -> bool {
 
 /// Whether an execution with this history has locked entities, or wants to.
 pub(super) fn is_in_section(history: &[StoredEvent]) -> bool {
-    let mut open: HashMap<&str, usize> = HashMap::new();
-    for stored in history {
-        match &stored.event.event_type {
-            Some(EventType::EntityLockRequested(request)) => {
-                let entities: HashSet<&String> = request.lock_set.iter().collect();
-                open.insert(&request.critical_section_id, entities.len());
-            }
-            Some(EventType::EntityUnlockSent(unlock)) => {
-                if let Some(left) = open.get_mut(unlock.critical_section_id.as_str()) {
-                    *left = left.saturating_sub(1);
-                }
-            }
-            _ => {}
-        }
-    }
-    open.values().any(|left| *left > 0)
+    let mut sections = Sections::default();
+    history.iter().for_each(|stored| sections.see(&stored.event));
+    sections.is_in_one()
 }
 
 /// Whether an execution ended in a critical section, or in the turn in which it entered or left one.
@@ -160,6 +147,50 @@ pub(super) fn ended_in_section(history: &[StoredEvent]) -> bool {
         )
     };
     is_in_section(before) || last.iter().any(locks)
+}
+
+/// Whether something failed that was called in a critical section, and would be called again.
+pub(super) fn failed_in_section(history: &[StoredEvent]) -> bool {
+    let failed: HashSet<Position> = history
+        .iter()
+        .filter(|e| {
+            matches!(e.event.event_type, Some(EventType::TaskFailed(_) | EventType::SubOrchestrationInstanceFailed(_)))
+        })
+        .filter_map(|e| e.answers)
+        .collect();
+    let mut sections = Sections::default();
+    for (position, stored) in (0..).zip(history) {
+        sections.see(&stored.event);
+        if failed.contains(&position) && sections.is_in_one() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Critical sections that are open at a point of a history.
+#[derive(Default)]
+struct Sections<'h>(HashMap<&'h str, usize>);
+
+impl<'h> Sections<'h> {
+    fn see(&mut self, event: &'h pb::HistoryEvent) {
+        match &event.event_type {
+            Some(EventType::EntityLockRequested(request)) => {
+                let entities: HashSet<&String> = request.lock_set.iter().collect();
+                self.0.insert(&request.critical_section_id, entities.len());
+            }
+            Some(EventType::EntityUnlockSent(unlock)) => {
+                if let Some(left) = self.0.get_mut(unlock.critical_section_id.as_str()) {
+                    *left = left.saturating_sub(1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_in_one(&self) -> bool {
+        self.0.values().any(|left| *left > 0)
+    }
 }
 
 /// The event that began an execution.

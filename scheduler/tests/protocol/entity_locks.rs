@@ -202,6 +202,33 @@ async fn what_holds_locks_is_not_ended_by_force_and_what_failed_with_them_is_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_called_something_in_a_critical_section_that_failed_is_not_rewound_into_it() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut worker = Worker::connect(&client).await;
+    for (id, within) in [("within", true), ("behind", false)] {
+        let episode = locked(&client, &mut worker, id, &["@e@a"]).await;
+        let section = format!("section of {id}");
+        let unlocked = || unlock(3, &section, "@e@a");
+        let activity = call(2, "fails");
+        episode.answer(if within { vec![activity] } else { vec![unlocked(), activity] }).await;
+        worker.call().await.fail(failure("no")).await;
+        // It goes on for a while before it fails.
+        let rest = if within { vec![unlocked(), timer(4, 0)] } else { vec![timer(4, 0)] };
+        worker.episode_of(id).await.answer(rest).await;
+        worker.episode_of(id).await.answer(vec![failed(5, failure("no"))]).await;
+        client.end(id).await;
+        let rewind = pb::RewindInstanceRequest { instance_id: id.into(), reason: None };
+        let rewound = client.rpc().rewind_instance(rewind).await;
+        if within {
+            refused(rewound, Code::FailedPrecondition);
+        } else {
+            rewound.expect("what failed was called outside");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reset_begins_before_or_after_a_critical_section_and_releases_what_it_undoes() {
     let (_server, client, mut worker) = stand().await;
     let episode = locked(&client, &mut worker, "o", &["@e@a"]).await;

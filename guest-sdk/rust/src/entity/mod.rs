@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Result;
+use crate::schema::OperationSchemas;
 
 pub use context::{EntityContext, Start};
 pub use id::{EntityId, EntityRef};
@@ -41,6 +42,11 @@ pub trait Entity: Sized + 'static {
     /// A method for each operation, for those who do not.
     type Signals;
 
+    /// The types of the operations, as far as they are known.
+    #[doc(hidden)]
+    fn schemas() -> Vec<OperationSchemas> {
+        Vec::new()
+    }
     /// Makes the calls of one entity.
     fn calls(caller: Caller) -> Self::Calls;
     /// Makes the signals to one entity.

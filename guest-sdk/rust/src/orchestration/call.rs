@@ -63,7 +63,7 @@ impl<T> Call<T> {
 
 impl<T> Child<T> {
     pub(crate) fn new(instance: &Rc<Instance>, name: Name, input: Result<String>) -> Self {
-        let request = input.map(|input| {
+        let request = instance.locks.check_child(&name).and(input).map(|input| {
             let (name, tags) = (name.clone().into_owned(), Vec::new());
             Request::Child(ChildCall { name, version: None, input: Some(input), instance_id: None, retry: None, tags })
         });

@@ -65,7 +65,8 @@ impl Context {
     /// Locks entities for this orchestration: `let section = ctx.lock(&[Account::id("a"), Account::id("b")]).await?;`. Nobody else's
     /// operations run on them until the guard that this gives is dropped, or the orchestration ends.
     ///
-    /// In between only these entities may be called, none of them may be signalled, and no other lock may be asked for.
+    /// In between only these entities may be called, each once at a time; none of them may be signalled, no child may be started, and no
+    /// other lock may be asked for. No entity may be called while the lock is waited for.
     pub fn lock<I: Into<EntityId>>(&self, entities: impl IntoIterator<Item = I>) -> Lock {
         let mut ids: Vec<EntityId> = entities.into_iter().map(Into::into).collect();
         ids.sort_unstable();
@@ -109,11 +110,15 @@ impl<T> EntityCall<T> {
         operation: &str,
         input: Result<Option<String>>,
     ) -> Self {
-        let request = entity.check().and_then(|()| instance.locks.check_call(entity)).and(input).map(|input| {
-            let operation = operation.to_owned();
-            Request::CallEntity(EntityOperation { entity: entity.to_wit(), operation, input, scheduled: None })
-        });
+        let request =
+            entity.check().and_then(|()| instance.locks.check_call(instance, entity)).and(input).map(|input| {
+                let operation = operation.to_owned();
+                Request::CallEntity(EntityOperation { entity: entity.to_wit(), operation, input, scheduled: None })
+            });
         let op = Op::issue_if(instance, request);
+        if let Some(op) = op.id() {
+            instance.locks.called(op, entity);
+        }
         Self { op, entity: entity.clone(), operation: operation.to_owned(), output: PhantomData }
     }
 }
@@ -194,11 +199,13 @@ struct Section {
     op: OpId,
     entities: Vec<EntityId>,
     granted: bool,
+    /// The calls that were made in it.
+    calls: Vec<(OpId, EntityId)>,
 }
 
 impl Locks {
     fn asked(&self, op: OpId, entities: Vec<EntityId>) {
-        self.0.borrow_mut().push(Section { op, entities, granted: false });
+        self.0.borrow_mut().push(Section { op, entities, granted: false, calls: Vec::new() });
     }
 
     /// The op is resolved: if it is a lock, the section begins.
@@ -221,17 +228,52 @@ impl Locks {
         sections.iter().filter(|section| section.granted).flat_map(|section| section.entities.clone()).collect()
     }
 
-    fn check_call(&self, entity: &EntityId) -> Result<()> {
+    fn called(&self, op: OpId, entity: &EntityId) {
+        if let Some(section) = self.0.borrow_mut().first_mut() {
+            section.calls.push((op, entity.clone()));
+        }
+    }
+
+    fn check_call(&self, instance: &Instance, entity: &EntityId) -> Result<()> {
+        let sections = self.0.borrow();
+        let Some(section) = sections.first() else { return Ok(()) };
+        let locked = list(&section.entities);
+        let (error_type, message) = if !section.granted {
+            let message = format!(
+                "`{entity}` cannot be called while this orchestration waits for the lock of {locked}: await the lock before calls, or call \
+                 before asking for it"
+            );
+            ("EntityNotLocked", message)
+        } else if !section.entities.contains(entity) {
+            let message = format!(
+                "`{entity}` cannot be called from a critical section that has locked {locked}: only these may be called there. Lock it \
+                 together with the others, or call it outside the critical section"
+            );
+            ("EntityNotLocked", message)
+        } else if section.calls.iter().any(|(op, other)| other == entity && instance.is_pending(*op)) {
+            let message = format!(
+                "`{entity}` cannot be called from a critical section before the call before it was answered: await one call of an entity \
+                 before the next"
+            );
+            ("ParallelCalls", message)
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(error_type, message).not_retriable())
+    }
+
+    /// A child could want what its parent has locked, and both would wait for ever.
+    pub(crate) fn check_child(&self, name: &str) -> Result<()> {
         let held = self.held();
-        if held.is_empty() || held.contains(entity) {
+        if held.is_empty() {
             return Ok(());
         }
         let message = format!(
-            "`{entity}` cannot be called from a critical section that has locked {}: only these may be called there. Lock it together \
-             with the others, or call it outside the critical section",
+            "the child orchestration `{name}` cannot be started in a critical section that has locked {}: start it before the lock, or \
+             after its release",
             list(&held)
         );
-        Err(Error::new("EntityNotLocked", message).not_retriable())
+        Err(Error::new("ChildInSection", message).not_retriable())
     }
 
     pub(crate) fn check_signal(&self, entity: &EntityId) -> Result<()> {
@@ -301,8 +343,16 @@ mod tests {
     #[test]
     fn the_rules_of_a_critical_section_are_errors_that_can_be_handled() {
         let (mut execution, _) = start(|ctx| async move {
-            let _section = ctx.lock([account("a")]).await?;
-            let mut seen = vec![ctx.call_entity::<()>(account("b"), "x", &()).await.expect_err("not locked")];
+            let lock = ctx.lock([account("a"), account("c")]);
+            let mut seen = vec![ctx.call_entity::<()>(account("a"), "x", &()).await.expect_err("not there yet")];
+            let _section = lock.await?;
+            seen.push(ctx.call_entity::<()>(account("b"), "x", &()).await.expect_err("not locked"));
+            drop(ctx.call_entity::<()>(account("c"), "x", &()));
+            let (first, second) =
+                (ctx.call_entity::<()>(account("c"), "x", &()), ctx.call_entity::<()>(account("c"), "x", &()));
+            seen.push(second.await.expect_err("the one before it is not answered"));
+            drop(first);
+            seen.push(ctx.start_child_named::<()>("child", &()).await.expect_err("a child"));
             seen.push(ctx.signal_entity(account("a"), "x", &()).expect_err("locked"));
             seen.push(ctx.lock([account("b")]).await.expect_err("nested"));
             seen.push(ctx.lock::<EntityId>([]).await.expect_err("empty"));
@@ -312,8 +362,13 @@ mod tests {
         });
         let commands = execution.resume(vec![resolved(1, 1, "null")]);
         let Some(Command::Complete(Ok(Some(seen)))) = commands.last() else { panic!("{commands:?}") };
-        assert_eq!(seen, "EntityNotLocked EntityLocked NestedLock InvalidLock InvalidEntityId");
-        assert!(matches!(commands[..], [Command::SignalEntity(_), Command::Unlock(1), _]), "{commands:?}");
+        let expected = "EntityNotLocked EntityNotLocked ParallelCalls ChildInSection EntityLocked NestedLock InvalidLock InvalidEntityId";
+        assert_eq!(seen, expected);
+        let calls = |commands: &[Command]| {
+            commands.iter().filter(|command| matches!(command, Command::Issue((_, Request::CallEntity(_))))).count()
+        };
+        assert_eq!(calls(&commands), 2, "{commands:?}");
+        assert!(matches!(commands[..], [.., Command::SignalEntity(_), Command::Unlock(1), _]), "{commands:?}");
     }
 
     #[test]

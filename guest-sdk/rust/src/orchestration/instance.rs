@@ -152,6 +152,11 @@ impl Instance {
         }
     }
 
+    /// Whether somebody waits for an outcome that is not there yet.
+    pub(crate) fn is_pending(&self, op: OpId) -> bool {
+        matches!(self.waits.borrow().get(&op), Some(Wait::Pending(_)))
+    }
+
     /// Nobody will ever take the op's outcome, and the host goes on with it.
     pub(crate) fn forget(&self, op: OpId) {
         self.waits.borrow_mut().remove(&op);

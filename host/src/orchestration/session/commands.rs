@@ -58,7 +58,6 @@ impl<G: Guest> Session<G> {
                         Park::contract(format!("the guest cancelled op {op}, which it has never issued")).into()
                     );
                 }
-                // A lock that was asked for comes all the same, and is released then.
                 if !self.external.cancel(op) && !self.cancel_lock(op) {
                     self.ledger.close(op);
                 }
@@ -117,6 +116,7 @@ impl<G: Guest> Session<G> {
                 (Decision::Activity { name: call.name, version, input: call.input, tags: call.tags }, call.retry)
             }
             Request::Child(call) => {
+                self.check_child(&call.name)?;
                 self.check_payload("the input of child orchestration", &call.name, call.input.as_deref())?;
                 let decision = Decision::Child {
                     // One that was not chosen is derived from the action's id, each time that the call is made.
@@ -133,7 +133,7 @@ impl<G: Guest> Session<G> {
                 self.external.wait(op, &name);
                 return Ok(());
             }
-            Request::CallEntity(call) => (self.call_entity(call)?, None),
+            Request::CallEntity(call) => (self.call_entity(op, call)?, None),
             Request::Lock(entities) => (self.lock_entities(op, &entities)?, None),
         };
         let retry = policy.map(|policy| Retry::new(policy, decision.clone(), self.now));

@@ -1,9 +1,13 @@
 //! Entities: calls, signals, and critical sections with their rules.
 //!
 //! A section begins when its lock is granted and ends when it is released, by the guest or with the execution. While it lasts, only its
-//! entities may be called (another one could wait for this orchestration in turn), none of them may be signalled (the signal would be
-//! stuck behind the lock), and no other section may be asked for (two orchestrations could then wait for each other). Code that breaks
-//! a rule fails as if it had panicked.
+//! entities may be called (another one could wait for this orchestration in turn) and each of them once at a time, none of them may be
+//! signalled (the signal would be stuck behind the lock), no child may be started (it could want what its parent has locked), and no
+//! other section may be asked for (two orchestrations could then wait for each other). While a lock is waited for, no entity may be called
+//! at all. Code that breaks a rule fails as if it had panicked.
+//!
+//! A lock that is not wanted any more is given back at once. If the grant was on its way by then, or the scheduler is one that does not
+//! take back what was asked for, it comes all the same, and is given back again.
 //!
 //! Answers name the request that they answer. Which request belongs to which action is learnt from the history, or, of actions that
 //! are new, from what the turn sends.
@@ -23,6 +27,10 @@ pub(super) struct Entities {
     /// The actions that wait for an answer, by their requests.
     requests: HashMap<String, i32>,
     sections: Vec<Section>,
+    /// What was given back before it was granted, by the request.
+    given_up: HashMap<String, Vec<String>>,
+    /// The request whose grant is being taken in.
+    granting: Option<String>,
 }
 
 /// A critical section that was asked for and is not over.
@@ -34,6 +42,8 @@ struct Section {
     granted: Option<String>,
     /// False: the guest has cancelled it, and it is released as soon as it is granted.
     wanted: bool,
+    /// The calls that were made in it, and of which entity.
+    calls: Vec<(OpId, String)>,
 }
 
 impl Entities {
@@ -66,7 +76,17 @@ impl Entities {
 
     /// The section that the orchestrator is in.
     fn current(&self) -> Option<&Section> {
-        self.sections.iter().find(|section| section.wanted && section.granted.is_some())
+        self.wanted().filter(|section| section.granted.is_some())
+    }
+
+    /// The section that the orchestrator is in, or waits for.
+    fn wanted(&self) -> Option<&Section> {
+        self.sections.iter().find(|section| section.wanted)
+    }
+
+    /// The request of an action that waits for an answer, if the history or a turn has told it.
+    fn request_of(&self, action: i32) -> Option<&String> {
+        self.requests.iter().find(|(_, of)| **of == action).map(|(request, _)| request)
     }
 }
 
@@ -89,13 +109,30 @@ impl<G: Guest> Session<G> {
         Ok(())
     }
 
-    pub(super) fn call_entity(&mut self, call: EntityOperation) -> Result<Decision, Stop> {
+    pub(super) fn call_entity(&mut self, op: OpId, call: EntityOperation) -> Result<Decision, Stop> {
         let entity = self.entity_id(&call.entity)?;
         self.check_payload("the input of entity operation", &call.operation, call.input.as_deref())?;
-        if let Some(section) = self.entities.current()
-            && !section.entities.contains(&entity)
-        {
-            let locked = section.entities.join(", ");
+        self.check_call(&entity)?;
+        if let Some(section) = self.entities.sections.iter_mut().find(|section| section.wanted) {
+            section.calls.push((op, entity.clone()));
+        }
+        let content = EntityContent::Call { entity, operation: call.operation, input: call.input };
+        Ok(Decision::Entity(EntityMessage::new(content)))
+    }
+
+    fn check_call(&self, entity: &str) -> Result<(), Stop> {
+        let Some(section) = self.entities.wanted() else { return Ok(()) };
+        let locked = section.entities.join(", ");
+        if section.granted.is_none() {
+            return Err(self.breach(
+                "EntityNotLocked",
+                format!(
+                    "the orchestrator called the entity `{entity}` while it waits for the lock of {locked}: await the lock before calls, \
+                     or call before asking for it"
+                ),
+            ));
+        }
+        if !section.entities.iter().any(|locked| locked == entity) {
             return Err(self.breach(
                 "EntityNotLocked",
                 format!(
@@ -104,12 +141,33 @@ impl<G: Guest> Session<G> {
                 ),
             ));
         }
-        let content = EntityContent::Call { entity, operation: call.operation, input: call.input };
-        Ok(Decision::Entity(EntityMessage::new(content)))
+        if section.calls.iter().any(|(op, other)| other == entity && self.ledger.awaits(*op)) {
+            return Err(self.breach(
+                "ParallelCalls",
+                format!(
+                    "the orchestrator called the entity `{entity}` from a critical section before the call before it was answered: wait for \
+                     one call of an entity before the next"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A child could want what its parent has locked, and both would wait for ever.
+    pub(super) fn check_child(&self, name: &str) -> Result<(), Stop> {
+        let Some(section) = self.entities.current() else { return Ok(()) };
+        let locked = section.entities.join(", ");
+        Err(self.breach(
+            "ChildInSection",
+            format!(
+                "the orchestrator started the child orchestration `{name}` in a critical section that has locked {locked}: start it before \
+                 the lock, or after its release"
+            ),
+        ))
     }
 
     pub(super) fn lock_entities(&mut self, op: OpId, entities: &[EntityId]) -> Result<Decision, Stop> {
-        if let Some(section) = self.entities.sections.iter().find(|section| section.wanted) {
+        if let Some(section) = self.entities.wanted() {
             let (state, locked) =
                 (if section.granted.is_some() { "has locked" } else { "waits for" }, section.entities.join(", "));
             return Err(self.breach(
@@ -129,7 +187,8 @@ impl<G: Guest> Session<G> {
         let mut ids = entities.iter().map(|id| self.entity_id(id)).collect::<Result<Vec<_>, _>>()?;
         ids.sort_unstable();
         ids.dedup();
-        self.entities.sections.push(Section { op, entities: ids.clone(), granted: None, wanted: true });
+        let entities = ids.clone();
+        self.entities.sections.push(Section { op, entities, granted: None, wanted: true, calls: Vec::new() });
         Ok(Decision::Entity(EntityMessage::new(EntityContent::Lock { entities: ids })))
     }
 
@@ -146,12 +205,30 @@ impl<G: Guest> Session<G> {
 
     /// The guest does not want this lock any more. False if the op is no lock.
     pub(super) fn cancel_lock(&mut self, op: OpId) -> bool {
+        if self.entities.section(op).is_none() {
+            return false;
+        }
+        let action = self.ledger.action_of(op);
+        let request = action.and_then(|action| self.request_of(action));
+        let comes_now = request.is_some() && request == self.entities.granting;
         let Some(section) = self.entities.section(op) else { return false };
         section.wanted = false;
         if section.granted.is_some() {
             self.release(op);
+        } else if let Some(request) = request.filter(|_| !comes_now) {
+            section.granted = Some(request.clone());
+            let entities = section.entities.clone();
+            self.ledger.close(op);
+            self.release(op);
+            self.entities.given_up.insert(request, entities);
         }
         true
+    }
+
+    /// By which id an action will be answered.
+    fn request_of(&self, action: i32) -> Option<String> {
+        let told = self.entities.request_of(action).cloned();
+        told.or_else(|| Some(self.streams.as_ref()?.request_id(&self.instance_id, action)))
     }
 
     /// An entity has answered, or a lock is granted.
@@ -159,8 +236,16 @@ impl<G: Guest> Session<G> {
         let Some(&action) = self.entities.requests.get(request) else { return Ok(()) };
         if of == RecordedKind::EntityLock {
             // What came before may make the guest cancel the lock, or end.
-            self.flush()?;
+            self.entities.granting = Some(request.to_owned());
+            let flushed = self.flush();
+            self.entities.granting = None;
+            flushed?;
             if self.ended.is_some() {
+                return Ok(());
+            }
+            if let Some(entities) = self.entities.given_up.remove(request) {
+                self.unlock_all(entities, request);
+                self.entities.requests.remove(request);
                 return Ok(());
             }
             let Some(awaited) = self.ledger.awaited(action, of) else { return Ok(()) };
@@ -188,9 +273,14 @@ impl<G: Guest> Session<G> {
     fn release(&mut self, op: OpId) {
         let Some(at) = self.entities.sections.iter().position(|section| section.op == op) else { return };
         let Section { entities, granted, .. } = self.entities.sections.swap_remove(at);
-        let Some(section) = granted else { return };
+        if let Some(request) = granted {
+            self.unlock_all(entities, &request);
+        }
+    }
+
+    fn unlock_all(&mut self, entities: Vec<String>, section: &str) {
         for entity in entities {
-            self.send(EntityContent::Unlock { entity, section: section.clone() });
+            self.send(EntityContent::Unlock { entity, section: section.to_owned() });
         }
     }
 

@@ -53,10 +53,11 @@ impl Partition {
         let mut open = vec![id.clone()];
         while let Some(id) = open.pop() {
             let history = self.read_history(&id, lookup)?;
-            if rewrite::ended_in_section(&history) {
+            if rewrite::ended_in_section(&history) || rewrite::failed_in_section(&history) {
                 let text = format!(
-                    "instance `{id}` cannot be rewound: it failed while it had locked entities, or as it did so or released them, and \
-                     its locks are gone; restart it, or reset it to before its critical section"
+                    "instance `{id}` cannot be rewound: it failed while it had locked entities, or as it did so or released them, or \
+                     something failed that it had called meanwhile, and its locks are gone; restart it, or reset it to before its \
+                     critical section"
                 );
                 return Err(Refusal::Precondition(text).into());
             }

@@ -120,12 +120,19 @@ async fn use_account(ctx: Context, key: String) -> Result<(i64, String, String, 
 #[orchestrator]
 async fn break_rules(ctx: Context, key: String) -> Result<Vec<String>> {
     let (mine, other) = (Account::id(key), Account::id("another one's"));
-    let section = ctx.lock(std::slice::from_ref(&mine)).await?;
+    let lock = ctx.lock(std::slice::from_ref(&mine));
+    let early = ctx.entity(mine.clone()).balance().await.expect_err("is not locked yet");
+    let section = lock.await?;
+    let (first, second) = (ctx.entity(mine.clone()).balance(), ctx.entity(mine.clone()).balance());
     let errors = [
+        early,
+        second.await.expect_err("the first one is not answered"),
         ctx.entity(other.clone()).balance().await.expect_err("is not locked"),
         ctx.signal(mine.clone()).deposit(1).expect_err("is locked"),
+        ctx.start_child(write_down, 1).await.expect_err("is in a section"),
         ctx.lock(&[other]).await.expect_err("is nested"),
     ];
+    first.await?;
     let locked = ctx.is_locked(mine);
     drop(section);
     let types = errors.iter().map(|error| error.error_type().to_owned());
@@ -144,6 +151,40 @@ async fn end_locked(ctx: Context, (key, way): (String, String)) -> Result<i64> {
         "again" => ctx.continue_as_new(&(key, "return")),
         _ => ctx.event("go on").await,
     }
+}
+
+/// Has no patience with a lock that somebody else holds, and does other things instead.
+#[orchestrator]
+async fn give_up(ctx: Context, (busy, other): (String, String)) -> Result<i64> {
+    let patience = ctx.sleep(Duration::from_millis(20));
+    let OneOf2::Second(()) = race((ctx.lock(&[Account::id(busy)]), patience)).await else {
+        bail!("NotBusy"; "it was free")
+    };
+    let other = Account::id(other);
+    ctx.entity(other.clone()).deposit(1).await?;
+    let section = ctx.lock(std::slice::from_ref(&other)).await?;
+    let balance = ctx.entity(other).deposit(1).await?;
+    section.release();
+    Ok(balance)
+}
+
+/// Deposits in a critical section, and fails because of what it has called within it, or behind it.
+#[orchestrator]
+async fn fail_around(ctx: Context, (key, place): (String, String)) -> Result<i64> {
+    let account = Account::id(key);
+    let section = ctx.lock(std::slice::from_ref(&account)).await?;
+    let balance = ctx.entity(account).deposit(1).await?;
+    let within = if place == "within" { ctx.call(no_luck, ()).await } else { Ok(()) };
+    section.release();
+    ctx.sleep(Duration::from_millis(1)).await;
+    within?;
+    ctx.call(no_luck, ()).await?;
+    Ok(balance)
+}
+
+#[activity]
+fn no_luck() -> Result<()> {
+    bail!("Unlucky"; "as always")
 }
 
 /// Calls an entity of somebody else.
@@ -175,6 +216,9 @@ durawasm_guest::component!(
     use_account,
     break_rules,
     end_locked,
+    give_up,
+    fail_around,
+    no_luck,
     call_foreign,
     ask_for_report,
     write_down
