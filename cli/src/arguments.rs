@@ -5,8 +5,8 @@ use durawasm_client::{Client, Connection, DEFAULT_ADDRESS, DEFAULT_HUB, Instance
 use durawasm_errors::{Code, CodedError};
 
 use crate::commands::{
-    build, entity, errors, fork, history, host, hub, inspect, list, purge, query, raise_event, reset, restart,
-    scheduler, start, status, terminate, wait,
+    build, deploy, entity, errors, fork, history, host, hub, inspect, list, purge, query, raise_event, replay, reset,
+    restart, scheduler, start, status, terminate, versions, wait,
 };
 use crate::render;
 
@@ -46,6 +46,16 @@ pub(crate) enum Command {
     Build(build::Arguments),
     /// Show what a component offers.
     Inspect(inspect::Arguments),
+    /// Deploy a component to the scheduler: shows what it changes, then every host runs it.
+    Deploy(Box<deploy::Arguments>),
+    /// List the versions that are deployed, with their instances in flight; or remove one.
+    Versions(versions::Arguments),
+    /// Let new instances begin on the version before the last deployment.
+    Rollback(versions::RollbackArguments),
+    /// Run a component over a history: does it do what happened?
+    Replay(replay::Arguments),
+    /// Run a component over a folder of exported histories.
+    Test(replay::TestArguments),
     /// Start an orchestration.
     Start(start::Arguments),
     /// List instances.

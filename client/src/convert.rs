@@ -69,6 +69,17 @@ pub(crate) fn instance(state: wire::OrchestrationState) -> Instance {
     }
 }
 
+pub(crate) fn parked(parked: v1::Parked) -> Parked {
+    Parked {
+        reason: parked.reason,
+        message: parked.message,
+        component: parked.component,
+        advice: parked.advice,
+        since: parked.since.and_then(time),
+        attempts: parked.attempts,
+    }
+}
+
 pub(crate) fn description(answer: v1::DescribeInstanceResponse) -> Option<Description> {
     let details = Details {
         history_events: answer.history_events,
@@ -83,14 +94,7 @@ pub(crate) fn description(answer: v1::DescribeInstanceResponse) -> Option<Descri
         open_timers: answer.open_timers,
         open_children: answer.open_children,
         waiting_for: non_empty(answer.waiting_for),
-        parked: answer.parked.map(|parked| Parked {
-            reason: parked.reason,
-            message: parked.message,
-            component: parked.component,
-            advice: parked.advice,
-            since: parked.since.and_then(time),
-            attempts: parked.attempts,
-        }),
+        parked: answer.parked.map(parked),
         worker: non_empty(answer.worker_id),
         returned_episodes: answer.returned_episodes,
         returned_activities: answer
@@ -233,7 +237,7 @@ fn payload(text: Option<String>) -> Option<Payload> {
 }
 
 /// A point in time. The epoch itself stands for "not set" with some schedulers.
-fn time(timestamp: prost_types::Timestamp) -> Option<SystemTime> {
+pub(crate) fn time(timestamp: prost_types::Timestamp) -> Option<SystemTime> {
     SystemTime::try_from(timestamp).ok().filter(|&time| time != SystemTime::UNIX_EPOCH)
 }
 

@@ -98,6 +98,40 @@ pub struct Parked {
     pub attempts: u32,
 }
 
+/// An instance that is parked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParkedInstance {
+    /// Its id.
+    pub id: InstanceId,
+    /// The orchestrator.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// Why.
+    pub parked: Parked,
+}
+
+impl Client {
+    /// The instances that are parked, oldest first. Only our own scheduler knows.
+    pub async fn list_parked(&self) -> Result<Vec<ParkedInstance>, Error> {
+        let failed = |status| self.extension(self.hub_missing(status), "tell which instances are parked");
+        let answer = self.services().durawasm.list_parked(v1::ListParkedRequest {}).await;
+        let mut stream = answer.map_err(failed)?.into_inner();
+        let mut list = Vec::new();
+        while let Some(instance) = stream.message().await.map_err(failed)? {
+            let Some(parked) = instance.parked else { continue };
+            list.push(ParkedInstance {
+                id: InstanceId::from_scheduler(instance.instance_id),
+                name: instance.name,
+                version: Some(instance.version).filter(|version| !version.is_empty()),
+                parked: convert::parked(parked),
+            });
+        }
+        Ok(list)
+    }
+}
+
 pub(crate) async fn describe(client: &Client, id: &InstanceId, payloads: bool) -> Result<Option<Description>, Error> {
     let request = v1::DescribeInstanceRequest { instance_id: id.to_string(), inputs_and_outputs: payloads };
     let answer = client.services().durawasm.describe_instance(request).await;

@@ -36,6 +36,12 @@ pub enum ErrorKind {
     Unsupported,
     /// No worker is connected that could answer. Trying again later may help.
     NoWorker,
+    /// No such version of a component is deployed.
+    VersionNotFound,
+    /// What is deployed already does not allow it: the same version with another content, or two components that offer the same.
+    VersionConflict,
+    /// A change of what is deployed was refused: it is needed, or somebody else was faster, or it makes no sense.
+    DeploymentRefused,
     /// Something went wrong in the scheduler.
     Server,
 }
@@ -55,6 +61,9 @@ impl ErrorKind {
             ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => Code::NotAllowed,
             ErrorKind::Unsupported => Code::Unsupported,
             ErrorKind::NoWorker => Code::NoWorker,
+            ErrorKind::VersionNotFound => Code::VersionNotFound,
+            ErrorKind::VersionConflict => Code::ComponentConflict,
+            ErrorKind::DeploymentRefused => Code::DeploymentRefused,
             ErrorKind::Server => Code::SchedulerError,
         }
     }

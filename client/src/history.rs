@@ -190,6 +190,22 @@ impl Recorded {
         convert::events(self.events.clone(), 0)
     }
 
+    pub(crate) fn from_wire(events: Vec<wire::HistoryEvent>) -> Recorded {
+        Recorded { events }
+    }
+
+    pub(crate) fn wire(&self) -> &[wire::HistoryEvent] {
+        &self.events
+    }
+
+    /// The name of the orchestrator, if the history has its beginning.
+    pub fn orchestrator(&self) -> Option<&str> {
+        self.events.iter().find_map(|event| match &event.event_type {
+            Some(wire::history_event::EventType::ExecutionStarted(started)) => Some(started.name.as_str()),
+            _ => None,
+        })
+    }
+
     /// So many events from the beginning, as messages of `durawasm-proto`.
     pub fn into_prefix(mut self, kept: u64) -> Vec<wire::HistoryEvent> {
         self.events.truncate(usize::try_from(kept).unwrap_or(usize::MAX));

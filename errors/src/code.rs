@@ -181,6 +181,12 @@ codes! {
     BeyondPolicy = "DW0043", Failed;
     /// What a component was granted is not there: a secret, a folder.
     GrantUnavailable = "DW0044", Failed;
+    /// No such version of a component is deployed.
+    VersionNotFound = "DW0045", NotFound;
+    /// A change of what is deployed was refused.
+    DeploymentRefused = "DW0046", Usage;
+    /// A file is no exported history.
+    InvalidHistory = "DW0047", Usage;
 }
 
 impl fmt::Display for Code {

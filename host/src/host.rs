@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::connection::{Channel, ChannelError, Connection, Intake as _, WorkLimits};
+use crate::connection::{Channel, ChannelError, Connection, Intake as _, Supply, WorkLimits};
 use crate::deployment::Terms;
 use crate::dispatch::{Activities, Dispatcher, Entities, Episodes, Orchestrations, Outbox, Queries, Streamed, Warmth};
 use crate::options::Options;
-use crate::registry::{FolderError, LoadFailure, Registry, RegistryHandle, load_folder};
+use crate::registry::{FolderError, LoadFailure, Loader, Notice, Notices, Registry, RegistryHandle, WatchedFolder};
 use crate::sandbox::{CodeCache, Engines};
 
 /// Why a host cannot start.
@@ -35,6 +36,9 @@ pub struct Host {
     registry: RegistryHandle,
     engines: Engines,
     failures: Vec<LoadFailure>,
+    folder: Option<WatchedFolder>,
+    supply: Supply,
+    notices: (Notices, Option<mpsc::UnboundedReceiver<Notice>>),
     connection: Connection<Dispatcher>,
     draining: watch::Sender<bool>,
     handle: Handle,
@@ -93,23 +97,20 @@ impl Host {
     pub async fn build(options: Options) -> Result<Self, BuildError> {
         let engines = Engines::with(&options.engines).map_err(BuildError::Engine)?;
         let cache = options.cache.clone().map_or_else(CodeCache::none, CodeCache::new);
-        let (folder, loading) = (options.components.clone(), engines.clone());
         let terms = Terms { policy: options.policy.clone(), limits: options.limits };
-        // Compiling takes its time and must not hold the runtime.
-        let loaded = tokio::task::spawn_blocking(move || load_folder(&folder, &loading, &cache, &terms)).await;
-        let (registry, failures) = match loaded {
-            Ok(loaded) => loaded?,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        let loader = Arc::new(Loader::new(engines.clone(), cache, terms).map_err(BuildError::Threads)?);
+        let (folder, registry, failures) = match options.components.clone() {
+            None => (None, Registry::default(), Vec::new()),
+            Some(path) => {
+                let loader = Arc::clone(&loader);
+                // Compiling takes its time and must not hold the runtime.
+                let open = move || WatchedFolder::open(&path, loader, Instant::now());
+                match tokio::task::spawn_blocking(open).await {
+                    Ok(loaded) => loaded.map(|(folder, registry, failures)| (Some(folder), registry, failures))?,
+                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                }
+            }
         };
-        Self::with_registry(options, engines, registry, failures)
-    }
-
-    fn with_registry(
-        options: Options,
-        engines: Engines,
-        registry: Registry,
-        failures: Vec<LoadFailure>,
-    ) -> Result<Self, BuildError> {
         let channel = Channel::new(&options.scheduler, options.hub.as_deref(), &options.worker_id)?;
         let registry = RegistryHandle::new(registry);
         let (answers, outgoing) = mpsc::unbounded_channel();
@@ -151,12 +152,20 @@ impl Host {
             parks,
         };
         let handle = Handle { connected, episodes, outbox, registry: registry.clone() };
-        Ok(Self { options, registry, engines, failures, connection, draining, handle })
+        let (notices, noticed) = mpsc::unbounded_channel();
+        let supply = Supply::new(connection.channel.clone(), loader, registry.clone(), notices.clone());
+        let notices = (notices, Some(noticed));
+        Ok(Self { options, registry, engines, failures, folder, supply, notices, connection, draining, handle })
     }
 
     /// Components that were found and are not run, and why.
     pub fn failures(&self) -> &[LoadFailure] {
         &self.failures
+    }
+
+    /// What happens to the components from now on. Once: the second time there is nothing.
+    pub fn take_notices(&mut self) -> Option<mpsc::UnboundedReceiver<Notice>> {
+        self.notices.1.take()
     }
 
     /// The components.
@@ -178,6 +187,16 @@ impl Host {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let intake = Arc::clone(&self.connection.intake);
         let drain_timeout = self.options.drain_timeout;
+        // Its watch ends with this function.
+        let (_stop, stopped) = crossbeam_channel::bounded(0);
+        if let Some(folder) = self.folder
+            && let Err(error) = folder.watch(self.registry.clone(), self.notices.0, stopped)
+        {
+            tracing::error!("the components folder is not watched, what is put there is run after a restart: {error}");
+        }
+        // Ends with this function too.
+        let mut supplies = tokio::task::JoinSet::new();
+        supplies.spawn(self.supply.run());
         let mut running = tokio::spawn(self.connection.run());
         tokio::select! {
             _ = &mut running => return,

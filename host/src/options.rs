@@ -16,8 +16,8 @@ pub struct Options {
     pub hub: Option<String>,
     /// This worker's name, unique per process. Schedulers send an instance to the worker that holds it warm.
     pub worker_id: String,
-    /// The folder with the components.
-    pub components: PathBuf,
+    /// A folder with components, which is watched. None: only what is deployed to the scheduler is run.
+    pub components: Option<PathBuf>,
     /// Where compiled components are kept; none to compile them at each start.
     pub cache: Option<PathBuf>,
     /// What components may ask for in their manifests.
@@ -47,12 +47,17 @@ pub struct Options {
 impl Options {
     /// The defaults, for this scheduler and this folder of components.
     pub fn new(scheduler: impl Into<String>, components: impl Into<PathBuf>) -> Self {
+        Self { components: Some(components.into()), ..Self::without_folder(scheduler) }
+    }
+
+    /// The defaults, for this scheduler and what is deployed there.
+    pub fn without_folder(scheduler: impl Into<String>) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             scheduler: scheduler.into(),
             hub: None,
             worker_id: default_worker_id(),
-            components: components.into(),
+            components: None,
             cache: None,
             policy: Arc::default(),
             limits: SandboxLimits::default(),

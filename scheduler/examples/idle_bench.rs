@@ -181,6 +181,7 @@ impl Scheduler {
             extended: false,
             history_streaming: false,
             answers: false,
+            defaults: Default::default(),
         };
         scheduler.handle(Input::Connect(StreamId(1), worker));
         Ok(scheduler)

@@ -4,6 +4,7 @@
 //! [`store`] keeps, [`payload`] keeps what is large, [`hub`] drives one core over one store, and [`service`] speaks gRPC.
 
 pub mod core;
+pub mod deployments;
 pub mod hub;
 pub mod payload;
 pub mod server;

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod command;
 pub mod process;
 pub mod sdk;
+pub mod variant;
 
 use std::path::{Path, PathBuf};
 

@@ -32,13 +32,16 @@ pub(crate) struct Arguments {
     /// The seed of the fuzz targets. Left out: another one each time; it is printed.
     #[arg(long)]
     fuzz_seed: Option<u64>,
-    /// Only this part: `simulation`, `properties`, `determinism`, `isolation`, `fuzz`, `kills` or `scale`.
+    /// How many versions are deployed, one a second, while hosts are killed.
+    #[arg(long, default_value_t = 120)]
+    deployments: u32,
+    /// Only this part: `simulation`, `properties`, `determinism`, `isolation`, `fuzz`, `kills`, `versions` or `scale`.
     #[arg(long)]
     only: Option<String>,
 }
 
 /// The parts.
-const PARTS: [&str; 7] = ["simulation", "properties", "determinism", "isolation", "fuzz", "kills", "scale"];
+const PARTS: [&str; 8] = ["simulation", "properties", "determinism", "isolation", "fuzz", "kills", "versions", "scale"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(only) = &arguments.only {
@@ -92,7 +95,7 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
     if wanted("fuzz") {
         fuzz(arguments, stages)?;
     }
-    if !wanted("determinism") && !wanted("kills") && !wanted("scale") {
+    if !wanted("determinism") && !wanted("kills") && !wanted("versions") && !wanted("scale") {
         return Ok(());
     }
     let installation = setup::install(stages, true)?;
@@ -121,6 +124,13 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
                 command::run(command.env("DURAWASM_BANK_KILLS", "25"))
             })?;
         }
+    }
+    if wanted("versions") {
+        stages.run("rolling versions", || {
+            let mut command = tests("rolling_versions");
+            installation.announce(&mut command);
+            command::run(command.env("DURAWASM_DEPLOYMENTS", arguments.deployments.to_string()))
+        })?;
     }
     if wanted("scale") {
         stages.run("scale", || {

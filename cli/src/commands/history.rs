@@ -1,8 +1,10 @@
 //! `durawasm history`: what has happened to an instance.
 
+use std::path::PathBuf;
+
 use clap::Args;
-use durawasm_client::Narrator;
-use durawasm_errors::CodedError;
+use durawasm_client::{ExportedHistory, Narrator};
+use durawasm_errors::{Code, CodedError, Context as _};
 
 use crate::{arguments::InstanceArguments, console::Console, outcome, render};
 
@@ -13,12 +15,29 @@ pub(crate) struct Arguments {
     /// Go on with the events to come, until the instance has ended.
     #[arg(long, short)]
     follow: bool,
+    /// Write the whole history to this file, from which it can be replayed: durawasm replay --history FILE.
+    #[arg(long, value_name = "FILE", conflicts_with = "follow")]
+    export: Option<PathBuf>,
 }
 
 pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
     let id = arguments.instance.id()?;
     let connection = &arguments.instance.connection;
     let client = connection.connect().await?;
+    if let Some(file) = &arguments.export {
+        let recorded = client.history(&id).await?.recorded().await?;
+        let events = recorded.events().len() as u64;
+        let exported = ExportedHistory { instance_id: id.to_string(), recorded };
+        std::fs::write(file, exported.to_json())
+            .coded(Code::InvalidHistory, || format!("the history cannot be written to {}", file.display()))?;
+        let shown = file.display().to_string();
+        console.data(&serde_json::json!({ "file": shown, "events": events }), || {
+            format!("{} in {shown}", render::amount(events, "event", "events"))
+        });
+        let replay = format!("durawasm replay --history {} --component FILE", render::quoted(&shown));
+        console.next_step("Run a component over it", replay);
+        return Ok(());
+    }
     if arguments.follow {
         console.note(render::event_header());
         // How it ended is the last event; the command has done what it was asked for either way.

@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use durawasm_client::DEFAULT_ADDRESS;
 use durawasm_errors::{Code, CodedError};
-use durawasm_host::{BuildError, Host, Options, registry::FolderError};
+use durawasm_host::{
+    BuildError, Host, Options,
+    registry::{FolderError, LoadedComponent, Notice},
+};
 
 use crate::{
     commands::inspect::{self, PolicyArguments},
@@ -26,9 +29,10 @@ pub(crate) struct Arguments {
     /// The task hub. Without it the scheduler's default.
     #[arg(long, env = "DURAWASM_HUB", value_name = "NAME")]
     hub: Option<String>,
-    /// The folder with the components: its *.wasm files.
+    /// A folder with components: its *.wasm files. It is watched: what is put there is run at once, beside what runs already. Without
+    /// it only what is deployed to the scheduler is run.
     #[arg(long, env = "DURAWASM_COMPONENTS", value_name = "DIR")]
-    components: PathBuf,
+    components: Option<PathBuf>,
     /// This host's name, unique among the workers of the hub. Without it one is made.
     #[arg(long, value_name = "NAME")]
     worker_id: Option<String>,
@@ -77,7 +81,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     let shutdown = signals::shutdown()?;
     let options = options(arguments)?;
     let scheduler = options.scheduler.clone();
-    let host = match Host::build(options).await {
+    let mut host = match Host::build(options).await {
         Ok(host) => host,
         Err(error) => return Err(cannot_start(error)),
     };
@@ -88,14 +92,14 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     let handle = host.handle();
     let registry = handle.registry();
     for component in registry.components() {
-        tracing::info!(
-            component = component.name(),
-            version = component.version(),
-            orchestrators = ?component.orchestrators(),
-            activities = ?component.activities(),
-            entities = ?component.entities(),
-            "loaded"
-        );
+        loaded(component, "loaded");
+    }
+    if let Some(mut notices) = host.take_notices() {
+        tokio::spawn(async move {
+            while let Some(notice) = notices.recv().await {
+                tell(&notice);
+            }
+        });
     }
     let (orchestrators, activities) = (registry.orchestrator_versions().count(), registry.activity_versions().count());
     let entities = registry.entities().count();
@@ -126,8 +130,48 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     Ok(())
 }
 
+fn loaded(component: &LoadedComponent, what: &str) {
+    tracing::info!(
+        component = component.name(),
+        version = component.version(),
+        digest = component.digest(),
+        orchestrators = ?component.orchestrators(),
+        activities = ?component.activities(),
+        entities = ?component.entities(),
+        "{what}"
+    );
+}
+
+/// What happens to the components of a running host.
+fn tell(notice: &Notice) {
+    match notice {
+        Notice::Deployed { component, took } => {
+            loaded(component, &format!("deployed in {} ms, beside what runs already", took.as_millis()));
+        }
+        Notice::Regranted(component) => {
+            loaded(component, "its manifest has changed: this counts for what begins from now on")
+        }
+        Notice::Retired(component) => loaded(component, "not deployed any more: nothing new runs on it"),
+        Notice::LeftOut(failure) => {
+            let code = inspect::left_out(&failure.cause);
+            tracing::error!(%code, file = %failure.path.display(), "not deployed: {}. What runs goes on as it is", failure.cause);
+        }
+        Notice::FileGone { path, component } => tracing::warn!(
+            file = %path.display(),
+            component = component.name(),
+            version = component.version(),
+            "the file of this version is gone or holds another one; it is run until this host ends. To keep versions apart, give each a file"
+        ),
+        Notice::FolderLost { path, error } => tracing::warn!(
+            folder = %path.display(),
+            "the components folder cannot be read: {error}. This host goes on with what it has, and looks again and again"
+        ),
+        Notice::FolderBack(path) => tracing::info!(folder = %path.display(), "the components folder is there again"),
+    }
+}
+
 fn options(arguments: Arguments) -> Result<Options, CodedError> {
-    let mut options = Options::new(arguments.scheduler, arguments.components);
+    let mut options = Options { components: arguments.components, ..Options::without_folder(arguments.scheduler) };
     let limits = arguments.capacity;
     options.limits = arguments.limits.limits();
     options.policy = arguments.policy.read()?;

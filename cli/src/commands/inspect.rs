@@ -166,6 +166,15 @@ async fn load_with(file: PathBuf, manifest: Manifest) -> Result<LoadedComponent,
     let shown = file.display().to_string();
     let bytes =
         std::fs::read(&file).coded(Code::InvalidComponent, || format!("the component {shown} cannot be read"))?;
+    load_bytes(bytes, shown, manifest).await
+}
+
+/// The same for bytes that are read already.
+pub(crate) async fn load_bytes(
+    bytes: Vec<u8>,
+    shown: String,
+    manifest: Manifest,
+) -> Result<LoadedComponent, CodedError> {
     let loading = tokio::task::spawn_blocking(move || {
         let engines = Engines::new().map_err(|error| {
             CodedError::new(Code::SystemRefused, "WebAssembly cannot be run on this machine").because(error)
@@ -194,7 +203,7 @@ pub(crate) fn left_out(cause: &LoadCause) -> Code {
         LoadCause::Manifest(_) => Code::InvalidManifest,
         LoadCause::Component(error) => load_code(error),
         LoadCause::Engine(_) => Code::SystemRefused,
-        LoadCause::Registry(_) => Code::ComponentConflict,
+        LoadCause::Registry(_) | LoadCause::Announced(_) => Code::ComponentConflict,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{pin::pin, time::SystemTime};
 
 use clap::{Args, value_parser};
-use durawasm_client::{Instance, InstanceFilter};
+use durawasm_client::{Instance, InstanceFilter, ParkedInstance};
 use durawasm_errors::{Code, CodedError};
 use futures::TryStreamExt as _;
 
@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Only so many. Without it: all.
     #[arg(long, value_name = "COUNT", value_parser = value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Only instances that are parked: why, since when, and what to do.
+    #[arg(long, conflicts_with_all = ["status", "prefix", "created_after", "created_before", "limit", "tags", "ids", "payloads"])]
+    parked: bool,
     /// Also show their tags.
     #[arg(long)]
     tags: bool,
@@ -46,6 +49,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
+    if arguments.parked {
+        return parked(&arguments, console).await;
+    }
     range(arguments.created_after, arguments.created_before)?;
     let filter = InstanceFilter {
         statuses: StatusWord::statuses(&arguments.status),
@@ -82,6 +88,33 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     if shown > 0 {
         let place = arguments.connection.repeated();
         console.next_step("See what one waits for", format_args!("durawasm status ID{place}"));
+    }
+    Ok(())
+}
+
+async fn parked(arguments: &Arguments, console: &Console) -> Result<(), CodedError> {
+    let instances = arguments.connection.connect().await?.list_parked().await?;
+    for instance in &instances {
+        console.data(instance, || {
+            let ParkedInstance { id, name, version, parked } = instance;
+            let since = parked.since.map(|since| format!(" since {}", humantime::format_rfc3339_seconds(since)));
+            format!(
+                "{}  {} {}: {}{}, tried {}\n  {}\n  {} {}",
+                visible(id.as_str()),
+                visible(name),
+                visible(version.as_deref().unwrap_or("(no version)")),
+                parked.reason,
+                since.unwrap_or_default(),
+                amount(parked.attempts.into(), "time", "times"),
+                visible(&parked.message),
+                styled(DIM, "what to do:"),
+                visible(&parked.advice),
+            )
+        });
+    }
+    match instances.len() {
+        0 => console.note("no instance is parked"),
+        count => console.note(format_args!("{} parked", amount(count as u64, "instance", "instances"))),
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The commands: one module each, with its options and its `run`.
 
 pub(crate) mod build;
+pub(crate) mod deploy;
 pub(crate) mod entity;
 pub(crate) mod errors;
 pub(crate) mod fork;
@@ -13,6 +14,7 @@ pub(crate) mod pause;
 pub(crate) mod purge;
 pub(crate) mod query;
 pub(crate) mod raise_event;
+pub(crate) mod replay;
 pub(crate) mod reset;
 pub(crate) mod restart;
 pub(crate) mod resume;
@@ -21,6 +23,7 @@ pub(crate) mod scheduler;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod terminate;
+pub(crate) mod versions;
 pub(crate) mod wait;
 
 use durawasm_errors::CodedError;
@@ -33,6 +36,11 @@ pub(crate) async fn run(command: Command, console: &Console) -> Result<(), Coded
         Command::Host(arguments) => host::run(*arguments, console).await,
         Command::Build(arguments) => build::run(arguments, console).await,
         Command::Inspect(arguments) => inspect::run(arguments, console).await,
+        Command::Deploy(arguments) => deploy::run(*arguments, console).await,
+        Command::Versions(arguments) => versions::run(arguments, console).await,
+        Command::Rollback(arguments) => versions::roll_back(arguments, console).await,
+        Command::Replay(arguments) => replay::run(arguments, console).await,
+        Command::Test(arguments) => replay::test(arguments, console).await,
         Command::Start(arguments) => start::run(arguments, console).await,
         Command::Status(arguments) => status::run(arguments, console).await,
         Command::Wait(arguments) => wait::run(arguments, console).await,

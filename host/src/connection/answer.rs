@@ -59,6 +59,17 @@ impl Answer {
         }
     }
 
+    /// The token of the item that it answers.
+    pub(super) fn token(&self) -> &str {
+        match self {
+            Self::Orchestration(response, _) => &response.completion_token,
+            Self::Activity(response) => &response.completion_token,
+            Self::Entity(result) => &result.completion_token,
+            Self::Abandon(_, token) => token,
+            Self::Park(park) => &park.completion_token,
+        }
+    }
+
     /// The answer that gives an item back. None for what wants no answer.
     pub(super) fn give_back(item: wire::WorkItem) -> Option<Self> {
         use wire::work_item::Request;

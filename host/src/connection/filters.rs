@@ -1,9 +1,19 @@
 //! What a host tells a scheduler about what it can run.
 
-use durawasm_proto::durabletask as wire;
+use durawasm_proto::{durabletask as wire, v1};
 
 use super::WorkLimits;
 use crate::registry::Registry;
+
+/// What opens a session, and what is said in it when something else can be run.
+pub(super) fn offer(registry: &Registry, limits: WorkLimits) -> v1::Open {
+    let newest = |(name, versions): (&str, Vec<&str>)| {
+        let version = (*versions.last()?).to_owned();
+        Some(v1::DefaultVersion { name: name.to_owned(), version })
+    };
+    let defaults = registry.orchestrator_versions().filter_map(newest).collect();
+    v1::Open { work: Some(open(registry, limits)), defaults }
+}
 
 /// The request that opens a stream of work.
 pub(super) fn open(registry: &Registry, limits: WorkLimits) -> wire::GetWorkItemsRequest {

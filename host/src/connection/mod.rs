@@ -8,14 +8,17 @@ mod backoff;
 mod channel;
 mod filters;
 mod log_rate;
+mod relay;
 mod session;
 mod silence;
 mod standard;
+mod supply;
 mod unacknowledged;
 
 pub(crate) use answer::{Abandoned, Answer, GuestLogs, Outgoing, oversized};
 pub(crate) use channel::Channel;
 pub use channel::ChannelError;
+pub(crate) use supply::Supply;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

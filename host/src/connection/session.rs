@@ -1,10 +1,11 @@
 //! The batched stream of `durawasm.v1`: one stream each way, many answers a message, acknowledged when they are on disk.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use durawasm_proto::v1;
 use prost::Message as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -13,6 +14,7 @@ use super::backoff::Backoff;
 use super::silence::Silence;
 use super::unacknowledged::{MAX_ANSWERS, MAX_FRAME, Unacknowledged};
 use super::{Connection, Ended, Intake, filters};
+use crate::registry::Registry;
 
 /// Runs one stream to its end.
 pub(super) async fn run<I: Intake>(
@@ -22,7 +24,8 @@ pub(super) async fn run<I: Intake>(
 ) -> Ended {
     let channel = connection.channel.clone();
     let (frames, outbound) = mpsc::channel(4);
-    let open = v1::Open { work: Some(filters::open(&connection.registry.current(), connection.limits)) };
+    let mut offered = connection.registry.subscribe();
+    let open = filters::offer(&offered.borrow_and_update(), connection.limits);
     let first = v1::WorkerFrame { open: Some(open), ..Default::default() };
     if frames.send(first).await.is_err() {
         return Ended::Broken(Status::internal("the stream ended before it began"));
@@ -33,7 +36,7 @@ pub(super) async fn run<I: Intake>(
     };
     connection.parks.store(true, std::sync::atomic::Ordering::Relaxed);
     connection.now_connected("session", backoff);
-    let ended = stream(connection, unacknowledged, frames, inbound).await;
+    let ended = stream(connection, unacknowledged, offered, frames, inbound).await;
     if matches!(ended, Ended::Broken(_)) {
         unacknowledged.stream_broke();
     }
@@ -43,6 +46,7 @@ pub(super) async fn run<I: Intake>(
 async fn stream<I: Intake>(
     connection: &mut Connection<I>,
     unacknowledged: &mut Unacknowledged,
+    mut offered: watch::Receiver<Arc<Registry>>,
     frames: mpsc::Sender<v1::WorkerFrame>,
     mut inbound: Streaming<v1::SchedulerFrame>,
 ) -> Ended {
@@ -52,6 +56,7 @@ async fn stream<I: Intake>(
     // Questions belong to this stream: an answer that comes later leads nowhere.
     let (replies, mut replied) = mpsc::unbounded_channel();
     let mut query_answers = VecDeque::new();
+    let mut offer = None;
     loop {
         let draining = *connection.draining.borrow();
         if draining && connection.is_done(unacknowledged) {
@@ -81,7 +86,7 @@ async fn stream<I: Intake>(
                 Err(status) => return Ended::Broken(status),
             },
             Some(answer) = replied.recv() => query_answers.push_back(answer),
-            permit = frames.reserve(), if unacknowledged.queued() > 0 || !query_answers.is_empty() || (draining && !told) => {
+            permit = frames.reserve(), if unacknowledged.queued() > 0 || !query_answers.is_empty() || offer.is_some() || (draining && !told) => {
                 let Ok(permit) = permit else {
                     return Ended::Broken(Status::unavailable("the stream to the scheduler is closed"));
                 };
@@ -89,7 +94,7 @@ async fn stream<I: Intake>(
                     answers: unacknowledged.frame(),
                     draining: draining && !told,
                     query_answers: share(&mut query_answers),
-                    ..Default::default()
+                    open: offer.take(),
                 });
                 told = draining;
             }
@@ -100,6 +105,10 @@ async fn stream<I: Intake>(
                 for outgoing in received.drain(..) {
                     unacknowledged.push(outgoing);
                 }
+            }
+            // No other stream is needed: what the scheduler has sent keeps its place, and warm sessions stay where they are.
+            Ok(()) = offered.changed(), if !draining => {
+                offer = Some(filters::offer(&offered.borrow_and_update(), connection.limits));
             }
             _ = connection.draining.changed(), if !draining => {}
             () = tokio::time::sleep(std::time::Duration::from_millis(20)), if draining => {}

@@ -1,13 +1,15 @@
 //! The Durable Task protocol as every scheduler speaks it: a stream of work items, and one call for each answer.
 
 use durawasm_proto::durabletask as wire;
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 use super::answer::{self, Abandoned, Answer, Outgoing};
 use super::backoff::Backoff;
 use super::channel::Channel;
+use super::relay::Relay;
 use super::silence::Silence;
 use super::unacknowledged::Unacknowledged;
 use super::{Connection, Ended, Intake, filters};
@@ -29,16 +31,19 @@ async fn stream<I: Intake>(
     connection: &mut Connection<I>,
     unacknowledged: &mut Unacknowledged,
     backoff: &mut Backoff,
-    calls: &mut JoinSet<()>,
+    calls: &mut JoinSet<String>,
 ) -> Ended {
     let channel = connection.channel.clone();
     let mut items = None;
     let mut silence = Silence::new();
+    let mut relay = Relay::default();
+    let mut offered = connection.registry.subscribe();
+    let mut opening: Option<BoxFuture<'_, Streaming<wire::WorkItem>>> = None;
     if !*connection.draining.borrow() {
         if let Err(status) = channel.hello().await {
             return Ended::Broken(status);
         }
-        let request = filters::open(&connection.registry.current(), connection.limits);
+        let request = filters::open(&offered.borrow_and_update(), connection.limits);
         match channel.standard().get_work_items(channel.request(request)).await {
             Ok(response) => items = Some(response.into_inner()),
             Err(status) => return Ended::Broken(status),
@@ -55,22 +60,65 @@ async fn stream<I: Intake>(
         if draining {
             // Ends the stream on the scheduler's side as well.
             items = None;
+            opening = None;
+            relay.end();
             if connection.intake.busy() == 0 && connection.answers.is_empty() && calls.is_empty() {
                 return Ended::Drained;
             }
         }
         tokio::select! {
             item = next(&mut items, &mut silence), if items.is_some() => match item {
-                Ok(item) => connection.intake.take(item),
+                Ok(item) => {
+                    relay.took(&item);
+                    connection.intake.take(item);
+                }
                 Err(status) => return Ended::Broken(status),
             },
+            item = relay.next() => connection.intake.take(item),
+            Ok(()) = offered.changed(), if items.is_some() => {
+                let request = filters::open(&offered.borrow_and_update(), connection.limits);
+                // A newer offer takes the place of one that is not made yet.
+                opening = Some(Box::pin(reopen(channel.clone(), request)));
+            }
+            stream = wait_for(&mut opening) => {
+                opening = None;
+                silence = Silence::new();
+                if let Some(before) = items.replace(stream) {
+                    relay.hand_over(before);
+                }
+            }
             outgoing = recv(&mut connection.answers) => {
                 calls.spawn(send(channel.clone(), outgoing));
             }
-            Some(_) = calls.join_next(), if !calls.is_empty() => {}
+            Some(done) = calls.join_next(), if !calls.is_empty() => {
+                if let Ok(token) = done {
+                    relay.answered(&token);
+                }
+            }
             _ = connection.draining.changed(), if !draining => {}
             () = tokio::time::sleep(std::time::Duration::from_millis(20)), if draining => {}
         }
+    }
+}
+
+/// Asks for work anew until the scheduler agrees. If it is gone, the stream that is there breaks too, and all begins again.
+async fn reopen(channel: Channel, request: wire::GetWorkItemsRequest) -> Streaming<wire::WorkItem> {
+    let mut backoff = Backoff::default();
+    loop {
+        match channel.standard().get_work_items(channel.request(request.clone())).await {
+            Ok(response) => return response.into_inner(),
+            Err(status) => {
+                tracing::debug!(code = ?status.code(), "what this host runs now cannot be told to the scheduler yet: {}", status.message());
+            }
+        }
+        tokio::time::sleep(backoff.next()).await;
+    }
+}
+
+async fn wait_for<T>(opening: &mut Option<BoxFuture<'_, T>>) -> T {
+    match opening {
+        Some(opening) => opening.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -92,8 +140,9 @@ async fn next(
     }
 }
 
-/// Sends an answer until the scheduler has taken it or refused it.
-async fn send(channel: Channel, outgoing: Outgoing) {
+/// Sends an answer until the scheduler has taken it or refused it. Returns the token of what is answered.
+async fn send(channel: Channel, outgoing: Outgoing) -> String {
+    let token = outgoing.answer.token().to_owned();
     let parts = match outgoing.answer {
         // The standard protocol has no place for what it cost.
         Answer::Orchestration(response, fuel) => {
@@ -104,19 +153,20 @@ async fn send(channel: Channel, outgoing: Outgoing) {
     for part in parts {
         match deliver(&channel, &part).await {
             Delivered::Taken => {}
-            Delivered::Void => return,
+            Delivered::Void => return token,
             Delivered::Refused(status) => {
                 if let Some((delay, instead)) = part.refused(&status) {
                     tokio::time::sleep(delay).await;
                     deliver(&channel, &instead).await;
                 }
-                return;
+                return token;
             }
         }
     }
     if let Some(logs) = outgoing.logs {
         logs.emit();
     }
+    token
 }
 
 /// What became of an answer.

@@ -138,8 +138,9 @@ impl Episodes {
         let ended = turn.ended;
         warm.applied.add_recorded(turn.actions.len());
         let calls = trace::of_calls(warm.trace.as_ref(), answered.trace.as_ref());
+        let current = warm.session.program().version.clone();
         let response = convert::response(answered, turn, calls, || {
-            self.registry.current().orchestrator(&name, None).map(|component| component.version().to_owned())
+            self.registry.current().next_version(&name, &current).map(str::to_owned)
         });
         if !ended {
             token.clone_into(&mut warm.answered);

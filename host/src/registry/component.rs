@@ -20,6 +20,7 @@ pub struct LoadedComponent {
     entities: Vec<String>,
     definitions: Definitions,
     grant: Arc<Grant>,
+    manifest: Manifest,
     orchestrator: Option<Arc<OrchestratorCode>>,
     activity: Option<Arc<ActivityCode>>,
     entity: Option<Arc<EntityCode>>,
@@ -96,6 +97,7 @@ impl LoadedComponent {
                 entities: info.entities,
             },
             grant,
+            manifest: deployment.manifest,
             orchestrator: code.orchestrator.map(Arc::new),
             activity: code.activity.map(Arc::new),
             entity: code.entity.map(Arc::new),
@@ -150,6 +152,11 @@ impl LoadedComponent {
     /// Its entities as it describes them.
     pub fn entity_definitions(&self) -> &[Definition] {
         &self.definitions.entities
+    }
+
+    /// What its deployment asked for.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
     /// What it was granted.

@@ -5,15 +5,19 @@
 
 mod component;
 mod folder;
+mod handle;
+mod loader;
+mod notice;
 mod version;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 pub use component::{LoadError, LoadedComponent};
-pub use folder::{FolderError, LoadCause, LoadFailure, load_folder};
+pub use folder::{FolderError, WatchedFolder};
+pub use handle::RegistryHandle;
+pub use loader::{LoadCause, LoadFailure, Loader};
+pub use notice::{Notice, Notices};
 pub use version::Version;
 
 /// A component that cannot stand beside those that are there.
@@ -53,6 +57,17 @@ pub enum RegistryError {
     },
 }
 
+/// What became of a component that was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It was not there before.
+    New,
+    /// It was there, as it is.
+    AlreadyThere,
+    /// It was there with another manifest: from now on it has what this one grants.
+    Regranted,
+}
+
 type Versions = BTreeMap<Version, Arc<LoadedComponent>>;
 
 /// The components that a host runs.
@@ -62,15 +77,22 @@ pub struct Registry {
     orchestrators: HashMap<String, Versions>,
     activities: HashMap<String, Versions>,
     entities: HashMap<String, Versions>,
+    /// What the hub's orchestrations begin on, by name: the default, and the canary or nothing.
+    defaults: BTreeMap<String, (String, String)>,
 }
 
 impl Registry {
-    /// Adds a component. The same one twice is the same as once.
-    pub fn add(&mut self, component: Arc<LoadedComponent>) -> Result<(), RegistryError> {
+    /// Adds a component. The same one twice is the same as once; with another manifest, which its guests cannot see, it takes the place of
+    /// the first.
+    pub fn add(&mut self, component: Arc<LoadedComponent>) -> Result<Added, RegistryError> {
         let (name, version) = (component.name(), component.version());
         if let Some(there) = self.components.iter().find(|there| there.name() == name && there.version() == version) {
             if there.digest() == component.digest() {
-                return Ok(());
+                if there.manifest() == component.manifest() {
+                    return Ok(Added::AlreadyThere);
+                }
+                self.replace(&component);
+                return Ok(Added::Regranted);
             }
             return Err(RegistryError::ChangedContent {
                 name: name.to_owned(),
@@ -104,7 +126,46 @@ impl Registry {
             }
         }
         self.components.push(component);
-        Ok(())
+        Ok(Added::New)
+    }
+
+    /// Puts a component in the place of the one with the same content.
+    fn replace(&mut self, component: &Arc<LoadedComponent>) {
+        let places = [&mut self.orchestrators, &mut self.activities, &mut self.entities];
+        let places = places.into_iter().flat_map(HashMap::values_mut).flat_map(BTreeMap::values_mut);
+        for place in self.components.iter_mut().chain(places) {
+            if place.digest() == component.digest() && place.name() == component.name() {
+                *place = Arc::clone(component);
+            }
+        }
+    }
+
+    /// The component of this name and version.
+    pub fn component(&self, name: &str, version: &str) -> Option<&Arc<LoadedComponent>> {
+        self.components.iter().find(|component| component.name() == name && component.version() == version)
+    }
+
+    /// Removes a component. Whoever runs it goes on.
+    pub fn remove(&mut self, name: &str, version: &str) -> Option<Arc<LoadedComponent>> {
+        let at = self.components.iter().position(|there| there.name() == name && there.version() == version)?;
+        let component = self.components.remove(at);
+        for map in [&mut self.orchestrators, &mut self.activities, &mut self.entities] {
+            for versions in map.values_mut() {
+                versions.retain(|_, there| !Arc::ptr_eq(there, &component));
+            }
+            map.retain(|_, versions| !versions.is_empty());
+        }
+        Some(component)
+    }
+
+    /// The version on which an orchestrator of this version continues as new, if nobody says which: the hub's default, or the canary
+    /// for what is on it, or the newest.
+    pub fn next_version(&self, name: &str, current: &str) -> Option<&str> {
+        match self.defaults.get(name) {
+            Some((_, canary)) if canary == current => Some(canary),
+            Some((default, _)) => Some(default),
+            None => self.orchestrator(name, None).map(|component| component.version()),
+        }
     }
 
     /// All components.
@@ -157,27 +218,4 @@ fn route<'a>(
 
 fn versions(map: &HashMap<String, Versions>) -> impl Iterator<Item = (&str, Vec<&str>)> {
     map.iter().map(|(name, versions)| (name.as_str(), versions.keys().map(Version::as_str).collect()))
-}
-
-/// Gives the registry of the moment to whoever asks.
-#[derive(Clone, Debug, Default)]
-pub struct RegistryHandle {
-    current: Arc<RwLock<Arc<Registry>>>,
-}
-
-impl RegistryHandle {
-    /// A handle to this registry.
-    pub fn new(registry: Registry) -> Self {
-        Self { current: Arc::new(RwLock::new(Arc::new(registry))) }
-    }
-
-    /// The registry of the moment.
-    pub fn current(&self) -> Arc<Registry> {
-        Arc::clone(&self.current.read())
-    }
-
-    /// Puts another registry in its place.
-    pub fn replace(&self, registry: Registry) {
-        *self.current.write() = Arc::new(registry);
-    }
 }

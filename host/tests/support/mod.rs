@@ -22,6 +22,18 @@ pub fn guest(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()))
 }
 
+/// The same component as another version, which is written with as many letters.
+pub fn versioned(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let places: Vec<usize> =
+        bytes.windows(from.len()).enumerate().filter(|(_, w)| *w == from.as_bytes()).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "{from} is nowhere in the component");
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
 /// The default limits, changed.
 pub fn limits(change: impl FnOnce(&mut SandboxLimits)) -> SandboxLimits {
     let mut limits = SandboxLimits::default();

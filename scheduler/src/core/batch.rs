@@ -120,6 +120,11 @@ impl Batch {
         self.inbox.insert((key, entry.seq), Some(entry));
     }
 
+    /// Puts another event in the place of one in an instance's inbox.
+    pub fn change_inbox(&mut self, key: InstanceKey, entry: InboxEntry) {
+        self.inbox.insert((key, entry.seq), Some(entry));
+    }
+
     /// Takes an event out of an instance's inbox.
     pub fn delete_inbox(&mut self, key: InstanceKey, seq: u64) {
         if self.new_inbox.remove(&(key, seq)) {

@@ -221,10 +221,11 @@ impl Partition {
     }
 
     pub(super) fn describe(&mut self, id: &InstanceId, lookup: &dyn Lookup) -> Answer {
-        let Some(instance) = self.find(id, lookup)? else { return Ok(Reply::Described(None)) };
+        self.find(id, lookup)?;
+        let Some(instance) = self.instances.get(id) else { return Ok(Reply::Described(None)) };
         let record = instance.record.clone();
         let (unserved, worker) = match &instance.turn {
-            Turn::Queued(_) => (Some(instance.route()), None),
+            Turn::Queued(_) => (Some(self.route_of(instance)), None),
             Turn::Sent(_) => (None, instance.worker.clone()),
             Turn::Idle | Turn::Delayed(_) => (None, None),
         };

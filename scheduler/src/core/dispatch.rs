@@ -68,6 +68,8 @@ pub struct StreamInfo {
     pub history_streaming: bool,
     /// Whether it can be asked questions.
     pub answers: bool,
+    /// The versions on which it begins orchestrations that have none, by name.
+    pub defaults: Arc<HashMap<String, String>>,
 }
 
 /// The length at which a queue is looked through for the first time.
@@ -139,6 +141,19 @@ impl Dispatcher {
         self.hungry.extend(WorkKind::ALL.map(|kind| (id, kind)));
     }
 
+    /// Changes what a stream can run. What it has it keeps.
+    pub fn change(&mut self, id: StreamId, info: StreamInfo) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.info = info;
+        stream.routes = Default::default();
+        stream.turn = [0; 3];
+        self.withdraw(id);
+        for index in 0..self.queues.len() {
+            self.introduce(id, index);
+        }
+        self.hungry.extend(WorkKind::ALL.map(|kind| (id, kind)));
+    }
+
     /// Gives a stream nothing more; what it has it may still answer.
     pub fn drain(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(&id) {
@@ -187,6 +202,16 @@ impl Dispatcher {
             Some(index) => !self.queues[*index].takers().is_empty(),
             None => self.streams.values().any(|s| s.info.filters.as_ref().is_none_or(|f| f.accepts(route))),
         }
+    }
+
+    /// How many hosts (workers that speak `durawasm.v1`) can run each of these, and how many there are.
+    #[must_use]
+    pub fn count_hosts(&self, routes: &[Route]) -> (Vec<usize>, usize) {
+        // One that drains is on its way out.
+        let hosts = || self.streams.values().filter(|stream| stream.info.answers && stream.info.limits != [0; 3]);
+        let runs = |stream: &Stream, route: &Route| stream.info.filters.as_ref().is_none_or(|f| f.accepts(route));
+        let counts = routes.iter().map(|route| hosts().filter(|stream| runs(stream, route)).count());
+        (counts.collect(), hosts().count())
     }
 
     /// The stream to ask about something of this route: that of the preferred worker, else one after the other of those that can run it.

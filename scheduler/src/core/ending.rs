@@ -147,7 +147,7 @@ impl Partition {
         // Nor is code begun before its time only to be ended.
         let early = self.timers.contains(instance.record.run, TimerRecord::START);
         let hopeless = early || instance.record.parked.is_some() || instance.returns >= SUSPICIOUS_RETURNS;
-        if !hopeless && self.dispatcher.is_served(&instance.route()) {
+        if !hopeless && self.dispatcher.is_served(&self.route_of(instance)) {
             return;
         }
         self.end_without_worker(id);

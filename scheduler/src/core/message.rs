@@ -10,6 +10,7 @@ use super::entity::BatchItem;
 use super::ids::{BatchSeq, InstanceId, Position, RequestId, RunId, StreamId};
 use super::record::{InstanceRecord, Parked, Status};
 use super::token::Token;
+use super::versions::Defaults;
 
 /// What a client says of an instance that it starts.
 #[derive(Clone, Debug)]
@@ -59,12 +60,18 @@ pub enum Input {
     Ask(RequestId, InstanceId, String, Option<String>),
     /// A worker answers the question of that number.
     AnswerQuestion(StreamId, u64, Box<QuestionOutcome>),
+    /// Somebody asks how many hosts run each of these.
+    CountHosts(RequestId, Vec<Route>),
     /// A client asks what an instance waits for.
     Describe(RequestId, InstanceId),
     /// A worker's stream is there.
     Connect(StreamId, StreamInfo),
+    /// A worker can run something else from now on, on the stream that it has.
+    Offer(StreamId, StreamInfo),
     /// A worker takes no more work on its stream.
     Drain(StreamId),
+    /// Orchestrations without a version begin on these from now on.
+    Defaults(Box<Defaults>),
     /// A worker's stream is gone.
     Disconnect(StreamId),
     /// A worker answers an episode.
@@ -167,6 +174,8 @@ pub enum Reply {
     Void,
     /// What an instance waits for.
     Described(Option<Box<Description>>),
+    /// So many hosts run each of these, and so many there are.
+    Hosts(Vec<usize>, usize),
     /// So many instances were forgotten.
     Purged(u32),
     /// So many entities were let go, and so many locks released.

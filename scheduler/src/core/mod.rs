@@ -19,6 +19,7 @@ pub mod surroundings;
 pub mod time;
 pub mod timers;
 pub mod token;
+pub mod versions;
 
 mod chunks;
 mod clients;

@@ -21,6 +21,7 @@ pub use super::surroundings::{Census, Identity, Limits, Lookup};
 use super::time::Timestamp;
 use super::timers::Timers;
 use super::token::{Token, WorkKind};
+use super::versions::Defaults;
 
 /// The state machine of a partition. See the module's text.
 pub struct Partition {
@@ -32,6 +33,8 @@ pub struct Partition {
     pub(super) entities: HashMap<InstanceId, Box<Entity>>,
     pub(super) timers: Timers,
     pub(super) dispatcher: Dispatcher,
+    /// What orchestrations without a version begin on.
+    pub(super) defaults: Defaults,
     /// Work that a worker gave back or lost, until it is queued again.
     pub(super) delayed: BTreeMap<(Timestamp, Ticket), Work>,
     /// Parked instances, to be tried again when a worker connects.
@@ -82,6 +85,7 @@ impl Partition {
             entities: HashMap::new(),
             timers: Timers::default(),
             dispatcher: Dispatcher::default(),
+            defaults: Defaults::default(),
             delayed: BTreeMap::new(),
             parked: BTreeSet::new(),
             deliveries: VecDeque::new(),
@@ -162,12 +166,18 @@ impl Partition {
                 }
             }
             Input::AnswerQuestion(stream, number, outcome) => self.answer_question(stream, number, *outcome),
+            Input::CountHosts(request, routes) => {
+                let (counts, all) = self.dispatcher.count_hosts(&routes);
+                self.reply(request, Ok(Reply::Hosts(counts, all)));
+            }
             Input::Describe(request, id) => {
                 let answer = self.describe(&id, lookup);
                 self.reply(request, answer);
             }
             Input::Connect(stream, info) => self.connect(stream, info),
+            Input::Offer(stream, info) => self.change_offer(stream, info),
             Input::Drain(stream) => self.drain(stream),
+            Input::Defaults(defaults) => self.change_defaults(*defaults),
             Input::Disconnect(stream) => self.disconnect(stream),
             Input::CompleteEpisode(request, token, response, fuel) => {
                 let answer = self.complete_episode(&token, *response, fuel);

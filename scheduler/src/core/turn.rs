@@ -1,6 +1,7 @@
 //! Turns: an episode goes to a worker, and its answer becomes history.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use durawasm_proto::{durabletask as pb, v1};
 use pb::history_event::EventType;
@@ -30,7 +31,7 @@ impl Partition {
     /// Sends an instance's next episode to a worker with room, or queues it.
     pub(super) fn offer_episode(&mut self, id: &InstanceId) {
         let Some(instance) = self.instances.get(id) else { return };
-        let route = instance.route();
+        let route = self.route_of(instance);
         match self.dispatcher.place(&route, instance.worker.as_deref(), instance.avoid) {
             Some(stream) => self.send_episode(stream, id),
             None => {
@@ -43,8 +44,13 @@ impl Partition {
     }
 
     pub(super) fn send_episode(&mut self, stream: StreamId, id: &InstanceId) {
-        let Some(info) = self.dispatcher.stream(stream).cloned() else { return };
+        // Not all of what is known of the stream: with many versions its filters are long.
+        let Some(info) = self.dispatcher.stream(stream).map(|info| (Arc::clone(&info.worker), info.extended)) else {
+            return;
+        };
+        let (worker, extended) = info;
         let Some(mut instance) = self.instances.remove(id) else { return };
+        self.pin(&mut instance, stream);
         let record = &instance.record;
         let mut started_at = self.now.max(record.last_episode_at.next());
         if !self.timers.contains(record.run, TimerRecord::START) {
@@ -60,7 +66,7 @@ impl Partition {
                 break;
             }
             taken += 1;
-            if !info.extended && events::is_annotation(&entry.stored.event) {
+            if !extended && events::is_annotation(&entry.stored.event) {
                 continue;
             }
             if let Some(EventType::TimerFired(fired)) = &entry.stored.event.event_type {
@@ -70,7 +76,7 @@ impl Partition {
             new_events.push(entry.stored.event.clone());
         }
         new_events[0] = events::orchestrator_started(started_at);
-        let warm = info.extended && instance.worker.as_deref() == Some(&*info.worker) && !instance.wants_history;
+        let warm = extended && instance.worker.as_deref() == Some(&*worker) && !instance.wants_history;
         let base = instance.record.base.map(|turn| Token {
             kind: WorkKind::Orchestration,
             attempt: turn.attempt,
@@ -82,11 +88,11 @@ impl Partition {
             attempt: token.attempt,
             started_at,
             taken,
-            unannotated: !info.extended,
+            unannotated: !extended,
             chunks: BTreeMap::new(),
             chunk_bytes: 0,
         });
-        instance.worker = Some(info.worker.clone());
+        instance.worker = Some(worker);
         self.dispatcher.occupy(stream, WorkKind::Orchestration, token.attempt, Work::Episode(id.clone()));
         let item = EpisodeItem {
             token,
@@ -95,7 +101,7 @@ impl Partition {
             past: instance.record.history_len,
             past_bytes: instance.record.history_bytes,
             warm,
-            base: base.filter(|_| info.extended),
+            base: base.filter(|_| extended),
             fuel: instance.record.fuel.and_then(|fuel| fuel.execution),
             new_events,
             trace: instance.record.trace.clone(),

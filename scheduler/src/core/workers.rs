@@ -32,7 +32,17 @@ pub(super) fn backoff(returns: u32) -> Duration {
 impl Partition {
     pub(super) fn connect(&mut self, stream: StreamId, info: StreamInfo) {
         self.dispatcher.connect(stream, info);
-        // A new worker may have what the parked ones lack.
+        self.try_parked();
+    }
+
+    pub(super) fn change_offer(&mut self, stream: StreamId, info: StreamInfo) {
+        self.dispatcher.change(stream, info);
+        self.try_parked();
+        self.end_orphans();
+    }
+
+    /// A worker may have now what the parked instances lack.
+    fn try_parked(&mut self) {
         for id in std::mem::take(&mut self.parked) {
             if let Some(instance) = self.instances.get_mut(&id) {
                 if matches!(instance.turn, Turn::Delayed(_)) {

@@ -10,6 +10,8 @@ use tonic::Status;
 use super::{FatalSink, Hub};
 use crate::Options;
 use crate::core::partition::Limits;
+use crate::deployments::Deployments;
+use crate::deployments::files::Files;
 use crate::payload::{PayloadOptions, PayloadStore};
 use crate::store::directory::{DataDir, HubName};
 use crate::store::failing::{FailingStore, Fate};
@@ -77,7 +79,13 @@ impl Directory {
         let place = self.payloads.place.open(name, key, file.as_deref());
         let backend = place.map_err(|error| StoreError::Io(error.to_string()))?;
         let payloads = PayloadStore::new(key, &self.payloads, self.limits.payload_bytes, backend);
-        let hub = Hub::start(name, store, self.limits.clone(), payloads, self.fatal.clone(), &self.shutdown)?;
+        let files = match &self.data {
+            Some(data) => Files::Folder(data.components(&parsed)),
+            None => Files::Memory(HashMap::new()),
+        };
+        let deployments = Deployments::open(files)?;
+        let limits = self.limits.clone();
+        let hub = Hub::start(name, store, deployments, limits, payloads, self.fatal.clone(), &self.shutdown)?;
         self.hubs.write().insert(name.to_owned(), hub.clone());
         Ok(hub)
     }

@@ -18,6 +18,7 @@ use crate::core::pipeline::Pipeline;
 use crate::core::record::StoredEvent;
 use crate::core::time::Timestamp;
 use crate::core::token::Token;
+use crate::deployments::{self, Catalogue, ChangeError, Deployments, Refused};
 use crate::payload::{PayloadStore, Pins};
 use crate::store::{
     EntityFilter, EntityPage, EntityView, InstanceFilter, InstanceOrder, InstancePage, InstanceView, PageSize, Place,
@@ -121,6 +122,7 @@ struct Inner {
     payloads: PayloadStore,
     /// Payloads of answers that have come in part, by token.
     parts: parking_lot::Mutex<HashMap<String, Pins>>,
+    deployments: Deployments,
     inbox: crossbeam_channel::Sender<Message>,
     watch: Arc<Watch>,
     requests: AtomicU64,
@@ -143,6 +145,7 @@ impl Hub {
     pub fn start(
         name: &str,
         store: Arc<dyn Store>,
+        deployments: Deployments,
         limits: Limits,
         payloads: PayloadStore,
         fatal: FatalSink,
@@ -179,6 +182,7 @@ impl Hub {
             store,
             payloads,
             parts: Default::default(),
+            deployments,
             inbox: sender,
             watch,
             requests: AtomicU64::new(0),
@@ -188,7 +192,33 @@ impl Hub {
             collector: parking_lot::Mutex::new(Some(collector)),
             stopping,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let hub = Self { inner: Arc::new(inner) };
+        // Before anybody connects: nothing begins without it.
+        hub.tell_defaults(&hub.deployments().current());
+        Ok(hub)
+    }
+
+    /// What is deployed in it.
+    #[must_use]
+    pub fn deployments(&self) -> &Deployments {
+        &self.inner.deployments
+    }
+
+    /// Changes what is deployed, see [`Deployments::change`]. Orchestrations that begin from then on follow.
+    ///
+    /// # Errors
+    /// If the change makes no sense or cannot be kept.
+    pub fn change_deployments(
+        &self,
+        bytes: Option<(&str, &[u8])>,
+        decide: impl FnOnce(&mut Catalogue) -> Result<(), Refused>,
+    ) -> Result<Arc<Catalogue>, ChangeError> {
+        self.inner.deployments.change(bytes, decide, |catalogue| self.tell_defaults(catalogue))
+    }
+
+    fn tell_defaults(&self, catalogue: &Catalogue) {
+        let defaults = Box::new(deployments::defaults(&catalogue.wire().defaults));
+        self.send(vec![Call::unanswered(Input::Defaults(defaults))]);
     }
 
     /// The hub's name.

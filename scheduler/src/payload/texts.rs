@@ -56,6 +56,9 @@ pub(super) fn of_input(input: &mut Input, visit: Visit<'_>) {
         | Input::AnswerQuestion(..)
         | Input::Describe(..)
         | Input::Connect(..)
+        | Input::Offer(..)
+        | Input::Defaults(_)
+        | Input::CountHosts(..)
         | Input::Drain(_)
         | Input::Disconnect(_)
         | Input::CleanEntities { .. }

@@ -73,7 +73,16 @@ pub fn stream_info(request: pb::GetWorkItemsRequest, worker: &str, extended: boo
         extended,
         history_streaming,
         answers: false,
+        defaults: Default::default(),
     }
+}
+
+/// What a worker says of itself that speaks `durawasm.v1`.
+#[must_use]
+pub fn session_info(open: v1::Open, worker: &str) -> StreamInfo {
+    let defaults = open.defaults.into_iter().map(|default| (default.name, default.version)).collect();
+    let info = stream_info(open.work.unwrap_or_default(), worker, true);
+    StreamInfo { answers: true, defaults: std::sync::Arc::new(defaults), ..info }
 }
 
 fn name_filters(list: impl Iterator<Item = (String, Vec<String>)>) -> Vec<NameFilter> {

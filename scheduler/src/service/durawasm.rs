@@ -8,14 +8,18 @@ use tonic::Status;
 use super::clients::{CHUNK_BYTES, not_found};
 use super::convert;
 use crate::core::message::{Description, Input, Reply};
-use crate::core::record::Status as InstanceStatus;
+use crate::core::record::{Parked, Status as InstanceStatus};
 use crate::core::token::WorkKind;
 use crate::hub::Hub;
 use crate::hub::edge::PAYLOAD_LOST_REASON;
 use crate::store::InstanceView;
+use crate::store::{InstanceFilter, InstanceOrder, PageSize};
 
 /// A stream of a history as it grows.
 pub type FollowStream = ReceiverStream<Result<v1::FollowInstanceChunk, Status>>;
+
+/// A stream of instances that are parked.
+pub type ParkedStream = ReceiverStream<Result<v1::ParkedInstance, Status>>;
 
 /// All that is known of an instance.
 pub async fn describe(hub: &Hub, request: v1::DescribeInstanceRequest) -> Result<v1::DescribeInstanceResponse, Status> {
@@ -46,14 +50,7 @@ pub async fn describe(hub: &Hub, request: v1::DescribeInstanceRequest) -> Result
         open_timers: open_timers as u64,
         open_children: record.open_children.into(),
         waiting_for,
-        parked: record.parked.map(|parked| v1::Parked {
-            reason: parked.reason,
-            message: parked.message,
-            component: parked.component,
-            advice: parked.advice,
-            since: Some(parked.since.into()),
-            attempts: parked.attempts,
-        }),
+        parked: record.parked.map(parked),
         worker_id: worker.map(|w| (*w).to_owned()).unwrap_or_default(),
         fuel: record.fuel.map(|fuel| v1::Fuel { episode: fuel.turn, execution: fuel.execution.unwrap_or(0) }),
         fuel_of_all_executions: record.fuel.map_or(0, |fuel| fuel.total()),
@@ -64,6 +61,58 @@ pub async fn describe(hub: &Hub, request: v1::DescribeInstanceRequest) -> Result
             .collect(),
     })
 }
+
+fn parked(parked: Parked) -> v1::Parked {
+    v1::Parked {
+        reason: parked.reason,
+        message: parked.message,
+        component: parked.component,
+        advice: parked.advice,
+        since: Some(parked.since.into()),
+        attempts: parked.attempts,
+    }
+}
+
+/// Streams the instances that are parked, oldest first.
+pub fn list_parked(hub: &Hub) -> ParkedStream {
+    let (sender, receiver) = mpsc::channel(64);
+    let hub = hub.clone();
+    tokio::spawn(async move {
+        let mut after = None;
+        loop {
+            let page = match hub.list(in_flight(), InstanceOrder::Created, after, IN_FLIGHT_PAGE).await {
+                Ok(page) => page,
+                Err(status) => return drop(sender.send(Err(status)).await),
+            };
+            for record in page.instances.into_iter().map(|view| view.record) {
+                let Some(why) = record.parked else { continue };
+                let instance = v1::ParkedInstance {
+                    instance_id: record.id.as_str().to_owned(),
+                    name: record.name,
+                    version: record.version.unwrap_or_default(),
+                    parked: Some(parked(why)),
+                };
+                if sender.send(Ok(instance)).await.is_err() {
+                    return;
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+/// Instances that have not ended.
+pub(super) fn in_flight() -> InstanceFilter {
+    let statuses = vec![InstanceStatus::Pending, InstanceStatus::Running, InstanceStatus::Suspended];
+    InstanceFilter { statuses, ..Default::default() }
+}
+
+/// How many of them are looked at at once.
+pub(super) const IN_FLIGHT_PAGE: PageSize = PageSize { instances: 1_000, bytes: 4 << 20, inputs: false };
 
 fn waits_for(description: &Description) -> String {
     let Some(route) = &description.unserved else { return String::new() };

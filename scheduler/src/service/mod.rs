@@ -16,6 +16,7 @@ use workers::Caller;
 mod clients;
 mod convert;
 pub mod deadline;
+mod deployments;
 mod durawasm;
 mod entities;
 mod listings;
@@ -260,6 +261,9 @@ impl TaskHubSidecarService for Service {
 impl v1::durawasm_server::Durawasm for Service {
     type SessionStream = workers::FrameStream;
     type FollowInstanceStream = durawasm::FollowStream;
+    type ListParkedStream = durawasm::ParkedStream;
+    type WatchDeploymentsStream = deployments::DeploymentStream;
+    type FetchComponentStream = deployments::ByteStream;
 
     async fn session(&self, request: Request<Streaming<v1::WorkerFrame>>) -> Answer<Self::SessionStream> {
         let caller = caller(request.metadata())?;
@@ -289,5 +293,43 @@ impl v1::durawasm_server::Durawasm for Service {
 
     async fn query_instance(&self, request: Request<v1::QueryInstanceRequest>) -> Answer<v1::QueryInstanceResponse> {
         hub_call!(self, request, |hub, message| repair::ask(&hub, message).await?)
+    }
+
+    async fn list_parked(&self, request: Request<v1::ListParkedRequest>) -> Answer<Self::ListParkedStream> {
+        hub_call!(self, request, |hub, _message| durawasm::list_parked(&hub))
+    }
+
+    async fn deploy(&self, request: Request<Streaming<v1::DeployRequest>>) -> Answer<v1::DeployResponse> {
+        hub_call!(self, request, |hub, parts| deployments::deploy(&hub, parts).await?)
+    }
+
+    async fn list_deployments(
+        &self,
+        request: Request<v1::ListDeploymentsRequest>,
+    ) -> Answer<v1::ListDeploymentsResponse> {
+        hub_call!(self, request, |hub, message| deployments::list(&hub, message).await?)
+    }
+
+    async fn watch_deployments(
+        &self,
+        request: Request<v1::WatchDeploymentsRequest>,
+    ) -> Answer<Self::WatchDeploymentsStream> {
+        hub_call!(self, request, |hub, _message| deployments::watch(&hub))
+    }
+
+    async fn fetch_component(&self, request: Request<v1::FetchComponentRequest>) -> Answer<Self::FetchComponentStream> {
+        hub_call!(self, request, |hub, message| deployments::fetch(&hub, message).await?)
+    }
+
+    async fn activate_version(&self, request: Request<v1::ActivateVersionRequest>) -> Answer<v1::Deployments> {
+        hub_call!(self, request, |hub, message| deployments::activate(&hub, message).await?)
+    }
+
+    async fn roll_back(&self, request: Request<v1::RollBackRequest>) -> Answer<v1::Deployments> {
+        hub_call!(self, request, |hub, message| deployments::roll_back(&hub, message).await?)
+    }
+
+    async fn remove_version(&self, request: Request<v1::RemoveVersionRequest>) -> Answer<v1::Deployments> {
+        hub_call!(self, request, |hub, message| deployments::remove(&hub, message).await?)
     }
 }

@@ -10,7 +10,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::{convert, status};
-use crate::core::dispatch::StreamInfo;
 use crate::core::message::{Input, Refusal, Reply};
 use crate::core::record::Parked;
 use crate::core::token::{Token, WorkKind};
@@ -145,12 +144,11 @@ pub async fn abandon(hub: &Hub, text: &str, kind: WorkKind) -> Result<Reply, Sta
 /// INVALID_ARGUMENT if the first frame does not open the session.
 pub async fn session(hub: Hub, mut frames: Streaming<v1::WorkerFrame>, caller: Caller) -> Result<FrameStream, Status> {
     let first = frames.next().await.transpose()?;
-    let Some(work) = first.and_then(|f| f.open).map(|o| o.work.unwrap_or_default()) else {
+    let Some(open) = first.and_then(|f| f.open) else {
         return Err(Status::invalid_argument("the first frame of a session must open it"));
     };
     let (sink, outgoing) = mpsc::unbounded_channel();
-    let info = StreamInfo { answers: true, ..convert::stream_info(work, &caller.worker, true) };
-    let connection = hub.connect(info, sink.clone());
+    let connection = hub.connect(convert::session_info(open, &caller.worker), sink.clone());
     let (sender, receiver) = mpsc::channel(16);
     let (ended, end) = oneshot::channel();
     let (drain, stream) = (connection.drain(), connection.stream());
@@ -163,6 +161,12 @@ pub async fn session(hub: Hub, mut frames: Streaming<v1::WorkerFrame>, caller: C
                 Some(Err(status)) => break Some(status),
                 None => break None,
             };
+            if let Some(open) = frame.open
+                && drain.is_some()
+            {
+                let input = Input::Offer(stream, convert::session_info(open, &caller.worker));
+                hub.send(vec![Call::unanswered(input)]);
+            }
             if frame.draining
                 && let Some(drain) = drain.take()
             {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::StoreError;
 use super::lock::LockFile;
 use super::sqlite::{SqliteOptions, SqliteStore, beside, sync_folder};
+use crate::deployments::files::SUFFIX as COMPONENTS;
 use crate::payload::folder_of;
 
 /// Hubs' files end in this.
@@ -120,6 +121,12 @@ impl DataDir {
         self.remove_rest(&name.0)
     }
 
+    /// The folder with the components that are deployed in a hub. It may not be there.
+    #[must_use]
+    pub fn components(&self, name: &HubName) -> PathBuf {
+        self.path.join(format!("{}{COMPONENTS}", name.0))
+    }
+
     /// A hub's file.
     #[must_use]
     pub fn file(&self, name: &HubName) -> PathBuf {
@@ -141,6 +148,11 @@ impl DataDir {
         let file = self.path.join(format!("{hub}{SUFFIX}"));
         match fs::remove_dir_all(folder_of(&file)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unusable(&file, &e)),
+            _ => {}
+        }
+        let components = self.path.join(format!("{hub}{COMPONENTS}"));
+        match fs::remove_dir_all(&components) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unusable(&components, &e)),
             _ => {}
         }
         let rest = ["-wal", "-shm", ".lock"].map(|suffix| beside(&file, suffix));

@@ -326,6 +326,7 @@ impl World {
             extended: false,
             history_streaming: false,
             answers: false,
+            defaults: Default::default(),
         };
         self.input(Input::Connect(stream, info));
     }

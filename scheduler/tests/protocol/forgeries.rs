@@ -98,7 +98,7 @@ async fn in_a_session_lies_are_refused_by_their_number_and_the_session_goes_on()
     let client = server.client();
     client.start("a", "o").await;
     let (frames, received) = tokio::sync::mpsc::unbounded_channel();
-    let open = v1::Open { work: Some(pb::GetWorkItemsRequest::default()) };
+    let open = v1::Open { work: Some(pb::GetWorkItemsRequest::default()), ..Default::default() };
     frames.send(v1::WorkerFrame { open: Some(open), ..Default::default() }).unwrap();
     let stream = tokio_stream::wrappers::UnboundedReceiverStream::new(received);
     let mut session = soon("a session", client.own().session(stream)).await.unwrap().into_inner();

@@ -32,5 +32,6 @@ mod status_codes;
 mod streams;
 mod timers;
 mod transport;
+mod versions;
 mod virtual_clock;
 mod waits;

@@ -103,6 +103,7 @@ impl Worker {
             extended: self.extended,
             history_streaming: self.streaming,
             answers: self.extended,
+            defaults: Default::default(),
         }
     }
 

@@ -83,6 +83,54 @@ impl Durawasm for Scheduler {
     ) -> Result<Response<Self::FollowInstanceStream>, Status> {
         Err(Status::unimplemented("not part of the test"))
     }
+
+    type ListParkedStream = BoxStream<'static, Result<v1::ParkedInstance, Status>>;
+    type WatchDeploymentsStream = BoxStream<'static, Result<v1::Deployments, Status>>;
+    type FetchComponentStream = BoxStream<'static, Result<v1::ComponentBytes, Status>>;
+
+    async fn list_parked(&self, _: Request<v1::ListParkedRequest>) -> Result<Response<Self::ListParkedStream>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn deploy(&self, _: Request<Streaming<v1::DeployRequest>>) -> Result<Response<v1::DeployResponse>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn list_deployments(
+        &self,
+        _: Request<v1::ListDeploymentsRequest>,
+    ) -> Result<Response<v1::ListDeploymentsResponse>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn watch_deployments(
+        &self,
+        _: Request<v1::WatchDeploymentsRequest>,
+    ) -> Result<Response<Self::WatchDeploymentsStream>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn fetch_component(
+        &self,
+        _: Request<v1::FetchComponentRequest>,
+    ) -> Result<Response<Self::FetchComponentStream>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn activate_version(
+        &self,
+        _: Request<v1::ActivateVersionRequest>,
+    ) -> Result<Response<v1::Deployments>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn roll_back(&self, _: Request<v1::RollBackRequest>) -> Result<Response<v1::Deployments>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
+    async fn remove_version(&self, _: Request<v1::RemoveVersionRequest>) -> Result<Response<v1::Deployments>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
 }
 
 /// Counts what it takes, and is as busy as it is told to be.
@@ -108,6 +156,7 @@ impl Intake for Work {
 }
 
 struct World {
+    registry: RegistryHandle,
     peers: mpsc::UnboundedReceiver<Peer>,
     answers: mpsc::UnboundedSender<Outgoing>,
     draining: watch::Sender<bool>,
@@ -125,9 +174,10 @@ impl World {
         let (answers, received) = mpsc::unbounded_channel();
         let (draining, drained) = watch::channel(false);
         let work = Arc::new(Work::default());
+        let registry = RegistryHandle::new(Registry::default());
         let connection = Connection {
             channel: Channel::new(&address.to_string(), None, "w").expect("the address is one"),
-            registry: RegistryHandle::new(Registry::default()),
+            registry: registry.clone(),
             intake: Arc::clone(&work),
             answers: received,
             limits: WorkLimits { orchestrations: 1, activities: 1, entities: 1 },
@@ -135,7 +185,7 @@ impl World {
             connected: Arc::new(AtomicBool::new(false)),
             parks: Arc::new(AtomicBool::new(false)),
         };
-        Self { peers, answers, draining, work, host: tokio::spawn(connection.run()) }
+        Self { registry, peers, answers, draining, work, host: tokio::spawn(connection.run()) }
     }
 
     /// The next stream that the host opens.
@@ -211,6 +261,29 @@ async fn a_host_that_ends_says_so_once_and_gives_back_what_still_comes() {
     let acknowledged = vec![frame.answers[0].sequence];
     peer.send(v1::SchedulerFrame { acknowledged, ..Default::default() }).await;
     world.ended().await;
+}
+
+#[tokio::test]
+async fn what_can_be_run_from_now_on_is_told_on_the_stream_that_is_there_unless_the_host_ends() {
+    let mut world = World::new().await;
+    let mut peer = world.peer().await;
+    world.registry.replace(Registry::default());
+    let frame = peer.frame().await;
+    assert_eq!(
+        frame.open,
+        Some(filters::offer(&Registry::default(), WorkLimits { orchestrations: 1, activities: 1, entities: 1 }))
+    );
+    // The stream is the same, and once is enough.
+    world.answer(result(1));
+    let frame = peer.frame().await;
+    assert_eq!((frame.open, frame.answers.len()), (None, 1));
+    world.work.busy.store(1, Ordering::Relaxed);
+    world.draining.send_replace(true);
+    assert!(peer.frame().await.draining);
+    world.registry.replace(Registry::default());
+    world.answer(result(2));
+    let frame = peer.frame().await;
+    assert_eq!((frame.open, frame.answers.len()), (None, 1));
 }
 
 #[tokio::test]

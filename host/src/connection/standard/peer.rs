@@ -160,6 +160,7 @@ impl Intake for Work {
 
 /// A scheduler and a connection to it.
 pub(super) struct World {
+    pub(super) registry: RegistryHandle,
     calls: mpsc::UnboundedReceiver<Call>,
     refusals: Arc<Mutex<VecDeque<Status>>>,
     answers: mpsc::UnboundedSender<Outgoing>,
@@ -184,9 +185,10 @@ impl World {
         let (draining, drained) = watch::channel(false);
         let work = Arc::new(Work::default());
         let parks = Arc::new(AtomicBool::new(true));
+        let registry = RegistryHandle::new(Registry::default());
         let connection = Connection {
             channel: Channel::new(&address.to_string(), None, "w").expect("the address is one"),
-            registry: RegistryHandle::new(Registry::default()),
+            registry: registry.clone(),
             intake: Arc::clone(&work),
             answers: received,
             limits: WorkLimits { orchestrations: 3, activities: 5, entities: 7 },
@@ -194,7 +196,7 @@ impl World {
             connected: Arc::new(AtomicBool::new(false)),
             parks: Arc::clone(&parks),
         };
-        Self { calls, refusals, answers, draining, work, parks, host: tokio::spawn(connection.run()) }
+        Self { registry, calls, refusals, answers, draining, work, parks, host: tokio::spawn(connection.run()) }
     }
 
     /// What the host does next.

@@ -6,6 +6,7 @@ use durawasm_proto::v1;
 
 use super::peer::{Call, World};
 use super::*;
+use crate::registry::Registry;
 
 fn result(token: &str) -> Answer {
     let response = wire::ActivityResponse {
@@ -150,5 +151,62 @@ async fn a_host_that_ends_cancels_its_stream_and_finishes_what_it_has_begun() {
     world.answer(result("last"));
     world.work.busy.store(0, Ordering::Relaxed);
     assert_eq!(activity(world.call().await).completion_token, "last");
+    world.ended().await;
+}
+
+/// An activity's item.
+fn item(token: &str) -> wire::WorkItem {
+    let request = wire::work_item::Request::ActivityRequest(wire::ActivityRequest::default());
+    wire::WorkItem { request: Some(request), completion_token: token.to_owned() }
+}
+
+#[tokio::test]
+async fn a_second_stream_takes_over_and_the_first_stays_until_all_that_came_on_it_is_answered() {
+    let mut world = World::new().await;
+    let (_, first) = world.stream().await;
+    for token in ["one", "two"] {
+        first.send(Ok(item(token))).await.expect("the host listens");
+    }
+    while world.work.taken.load(Ordering::Relaxed) < 2 {
+        tokio::task::yield_now().await;
+    }
+    world.registry.replace(Registry::default());
+    let second = match world.call().await {
+        Call::Open(_, stream) => stream,
+        other => panic!("{other:?}"),
+    };
+    // The first goes on until it has nothing open; so does what still comes on it.
+    world.answer(result("one"));
+    assert_eq!(activity(world.call().await).completion_token, "one");
+    first.send(Ok(item("three"))).await.expect("the host listens still");
+    while world.work.taken.load(Ordering::Relaxed) < 3 {
+        tokio::task::yield_now().await;
+    }
+    for token in ["two", "three"] {
+        assert!(!first.is_closed());
+        world.answer(result(token));
+        assert_eq!(activity(world.call().await).completion_token, token);
+    }
+    tokio::time::timeout(std::time::Duration::from_secs(20), first.closed()).await.expect("nothing is open on it");
+    second.send(Ok(item("four"))).await.expect("the host listens");
+    world.answer(result("four"));
+    assert_eq!(activity(world.call().await).completion_token, "four");
+    assert!(!second.is_closed());
+}
+
+#[tokio::test]
+async fn a_stream_on_which_nothing_is_open_ends_when_another_one_takes_over() {
+    let mut world = World::new().await;
+    let (_, mut stream) = world.stream().await;
+    for _ in 0..3 {
+        world.registry.replace(Registry::default());
+        let next = match world.call().await {
+            Call::Open(_, stream) => stream,
+            other => panic!("{other:?}"),
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), stream.closed()).await.expect("it is of no more use");
+        stream = next;
+    }
+    world.draining.send_replace(true);
     world.ended().await;
 }

@@ -19,6 +19,7 @@ fn info(worker: &str, limit: usize, names: Option<&[(&str, &[&str])]>) -> Stream
         extended: false,
         history_streaming: false,
         answers: false,
+        defaults: Default::default(),
     }
 }
 

@@ -32,18 +32,16 @@ impl Server {
         Self::with(|options| options.data = Some(folder.to_owned())).await
     }
 
+    /// One that may not start: then, why.
+    pub(crate) async fn try_on_disk(folder: &Path) -> Result<(), String> {
+        let mut options = options();
+        options.data = Some(folder.to_owned());
+        try_build(options).await.map(drop).map_err(|error| error.to_string())
+    }
+
     /// One with other options.
     pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        let mut options = Options {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            data: None,
-            hubs: Vec::new(),
-            dev: false,
-            payloads: payloads(),
-            // The tests of what is over the limit need not be large.
-            limits: Limits { activity_grace: Duration::from_millis(50), payload_bytes: 1 << 20, ..Limits::default() },
-            fail_after: None,
-        };
+        let mut options = options();
         change(&mut options);
         let scheduler = soon("the data folder", build(options)).await;
         let endpoint = Endpoint::from_shared(format!("http://{}", scheduler.local_addr())).unwrap();
@@ -102,11 +100,27 @@ fn payloads() -> PayloadOptions {
 
 /// Opens the stores. The folder may be in the hands of a server that has just ended: in one process its last thread is a moment late.
 async fn build(options: Options) -> Scheduler {
+    try_build(options).await.unwrap_or_else(|error| panic!("the scheduler does not start: {error}"))
+}
+
+async fn try_build(options: Options) -> Result<Scheduler, SchedulerError> {
     loop {
         match Scheduler::build(options.clone()).await {
-            Ok(scheduler) => return scheduler,
             Err(SchedulerError::Store(StoreError::Locked(_))) => tokio::time::sleep(Duration::from_millis(2)).await,
-            Err(error) => panic!("the scheduler does not start: {error}"),
+            built => return built,
         }
+    }
+}
+
+fn options() -> Options {
+    Options {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data: None,
+        hubs: Vec::new(),
+        dev: false,
+        payloads: payloads(),
+        // The tests of what is over the limit need not be large.
+        limits: Limits { activity_grace: Duration::from_millis(50), payload_bytes: 1 << 20, ..Limits::default() },
+        fail_after: None,
     }
 }

@@ -170,6 +170,7 @@ impl Hub {
             extended: false,
             history_streaming: false,
             answers: false,
+            defaults: Default::default(),
         };
         self.input(Input::Connect(StreamId(stream), info));
     }

@@ -1,0 +1,179 @@
+//! `durawasm versions`: what is deployed in a task hub, with the instances in flight of each version; and `durawasm rollback`.
+
+use clap::{Args, Subcommand};
+use durawasm_client::{DeployedVersion, Deployments, VersionDefault, VersionUsage};
+use durawasm_errors::CodedError;
+use serde::Serialize;
+
+use crate::{
+    arguments::ConnectionArguments,
+    console::{Console, DIM, GOOD, STRONG, WARN, styled},
+    render::{self, amount},
+};
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// Only this component.
+    #[arg(value_name = "COMPONENT")]
+    name: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Forget a version that nothing needs.
+    Remove(RemoveArguments),
+}
+
+#[derive(Args)]
+struct RemoveArguments {
+    /// The component.
+    #[arg(value_name = "COMPONENT")]
+    name: String,
+    /// The version.
+    version: String,
+    /// Also if instances in flight have it: they wait until it is deployed again.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct RollbackArguments {
+    /// The component.
+    #[arg(value_name = "COMPONENT")]
+    name: String,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// A version, and who needs it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    #[serde(flatten)]
+    version: &'a DeployedVersion,
+    /// The orchestrators that begin on it.
+    default_of: Vec<&'a str>,
+    /// The orchestrators of which a share begins on it.
+    canary_of: Vec<&'a str>,
+    in_flight: Vec<&'a VersionUsage>,
+}
+
+pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
+    if let Some(Action::Remove(arguments)) = arguments.action {
+        return remove(arguments, console).await;
+    }
+    let client = arguments.connection.connect().await?;
+    let (deployments, usage) = client.deployments_in_use().await?;
+    let shown = |version: &&DeployedVersion| arguments.name.as_ref().is_none_or(|name| version.name == *name);
+    let rows: Vec<Row<'_>> =
+        deployments.versions.iter().filter(shown).map(|version| row(version, &deployments, &usage)).collect();
+    if rows.is_empty() {
+        console.note("nothing is deployed in this hub; what hosts run from their folders is not listed here");
+    }
+    for row in &rows {
+        console.data(row, || text(row, &deployments));
+    }
+    if let Some(name) = &arguments.name
+        && rows.is_empty()
+    {
+        console.note(format_args!("there is no component `{}`", name.escape_debug()));
+    }
+    if rows.iter().any(|row| row.in_flight.iter().any(|used| used.parked > 0)) {
+        console
+            .next_step("See what is parked", format_args!("durawasm list --parked{}", arguments.connection.repeated()));
+    }
+    Ok(())
+}
+
+fn row<'a>(version: &'a DeployedVersion, deployments: &'a Deployments, usage: &'a [VersionUsage]) -> Row<'a> {
+    let has = |name: &str| version.orchestrators.iter().any(|offer| offer.name == name);
+    let defaults = deployments.defaults.iter().filter(|default| has(&default.name));
+    let on_canary = |default: &&VersionDefault| default.canary.as_ref().is_some_and(|(v, _)| *v == version.version);
+    Row {
+        version,
+        default_of: defaults.clone().filter(|d| d.version == version.version).map(|d| d.name.as_str()).collect(),
+        canary_of: defaults.filter(on_canary).map(|default| default.name.as_str()).collect(),
+        in_flight: usage
+            .iter()
+            .filter(|used| used.version.as_deref() == Some(&version.version) && has(&used.orchestrator))
+            .collect(),
+    }
+}
+
+fn text(row: &Row<'_>, deployments: &Deployments) -> String {
+    let version = row.version;
+    let mut text = format!("{} {}", styled(STRONG, &version.name), version.version);
+    if !row.default_of.is_empty() {
+        text.push_str(&format!("  {}", styled(GOOD, "default")));
+    }
+    if let Some(name) = row.canary_of.first() {
+        let share = deployments.defaults.iter().find(|default| default.name == *name);
+        let share = share.and_then(|default| default.canary.as_ref()).map_or(0, |(_, share)| *share);
+        text.push_str(&format!("  {}", styled(WARN, format_args!("canary {}", percent(share)))));
+    }
+    let digest = version.digest.get(..12).unwrap_or(&version.digest);
+    text.push_str(&format!("  {}", styled(DIM, format_args!("{digest}, {} bytes", version.bytes))));
+    for used in &row.in_flight {
+        let counts = [(used.pending, "pending"), (used.running, "running"), (used.suspended, "suspended")];
+        let counts: Vec<String> =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        text.push_str(&format!("\n  {}: {}", used.orchestrator, counts.join(", ")));
+        if used.parked > 0 {
+            text.push_str(&format!(" ({})", styled(WARN, format_args!("{} parked", used.parked))));
+        }
+    }
+    if row.in_flight.is_empty() {
+        text.push_str(&format!("\n  {}", styled(DIM, "no instance in flight")));
+    }
+    text
+}
+
+/// `5%`, `0.25%`.
+pub(super) fn percent(share: u32) -> String {
+    format!("{}%", f64::from(share) / 100.0)
+}
+
+async fn remove(arguments: RemoveArguments, console: &Console) -> Result<(), CodedError> {
+    let RemoveArguments { name, version, force, connection } = arguments;
+    let client = connection.connect().await?;
+    if force {
+        let (deployments, usage) = client.deployments_in_use().await?;
+        let there = deployments.versions.iter().find(|there| there.name == name && there.version == version);
+        let used: u64 = there.map_or(0, |there| {
+            let row = row(there, &deployments, &usage);
+            row.in_flight.iter().map(|used| used.pending + used.running + used.suspended).sum()
+        });
+        if used > 0 {
+            let instances = amount(used, "instance", "instances");
+            console.confirm(&format!("this removes a version that {instances} in flight have: they will be parked"))?;
+        }
+    }
+    let left = client.remove_version(&name, &version, force).await?;
+    console.data(&left, || format!("{name} {version} is removed"));
+    Ok(())
+}
+
+pub(crate) async fn roll_back(arguments: RollbackArguments, console: &Console) -> Result<(), CodedError> {
+    let RollbackArguments { name, connection } = arguments;
+    let client = connection.connect().await?;
+    let before = client.deployments().await?;
+    let after = client.roll_back(&name, Some(before.revision)).await?;
+    console.data(&after, || {
+        let changed = after.defaults.iter().filter(|default| !before.defaults.contains(default));
+        let lines = changed.map(|default| format!("{} begins on {}", default.name, default.version));
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    console.note("instances that have begun stay on the version that they have");
+    console.next_step(
+        "See who is on which",
+        format_args!("durawasm versions {}{}", render::quoted(&name), connection.repeated()),
+    );
+    Ok(())
+}

@@ -1,0 +1,449 @@
+//! Versions: what instances begin on that were started without one, and what is deployed.
+
+use durawasm_proto::v1;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Streaming;
+
+use crate::stand::*;
+
+/// A worker that speaks `durawasm.v1`, message by message.
+struct Host {
+    client: Client,
+    frames: UnboundedSender<v1::WorkerFrame>,
+    session: Streaming<v1::SchedulerFrame>,
+}
+
+/// What a host says that runs these versions of the orchestrator `o`, the last of which is its default; and any activity of theirs.
+fn offer(versions: &[&str]) -> v1::Open {
+    let list = || versions.iter().chain(&[""]).map(|version| (*version).to_owned()).collect();
+    let filters = pb::WorkItemFilters {
+        orchestrations: vec![pb::OrchestrationFilter { name: "o".to_owned(), versions: list() }],
+        activities: vec![pb::ActivityFilter { name: "w".to_owned(), versions: list() }],
+        entities: Vec::new(),
+    };
+    let work = pb::GetWorkItemsRequest { work_item_filters: Some(filters), ..Default::default() };
+    let default = |version: &&str| v1::DefaultVersion { name: "o".to_owned(), version: (*version).to_owned() };
+    v1::Open { work: Some(work), defaults: versions.last().map(default).into_iter().collect() }
+}
+
+impl Host {
+    async fn new(client: &Client, versions: &[&str]) -> Self {
+        let (frames, received) = tokio::sync::mpsc::unbounded_channel();
+        let host_frames = frames.clone();
+        frames.send(v1::WorkerFrame { open: Some(offer(versions)), ..Default::default() }).unwrap();
+        let stream = UnboundedReceiverStream::new(received);
+        let session = soon("a session", client.own().session(stream)).await.unwrap().into_inner();
+        Self { client: client.clone(), frames: host_frames, session }
+    }
+
+    /// Runs something else from now on.
+    fn offer(&self, versions: &[&str]) {
+        self.frames.send(v1::WorkerFrame { open: Some(offer(versions)), ..Default::default() }).unwrap();
+    }
+
+    fn answer(&self, kind: v1::answer::Kind) {
+        let answers = vec![v1::Answer { sequence: 1, kind: Some(kind), fuel: None }];
+        self.frames.send(v1::WorkerFrame { answers, ..Default::default() }).unwrap();
+    }
+
+    /// The next episode: its token and its beginning.
+    async fn episode(&mut self) -> (String, pb::OrchestratorRequest) {
+        let next = async {
+            loop {
+                let frame = self.session.message().await.unwrap().expect("the session goes on");
+                for item in frame.items {
+                    if let Some(pb::work_item::Request::OrchestratorRequest(request)) = item.request {
+                        return (item.completion_token, request);
+                    }
+                }
+            }
+        };
+        soon("an episode", next).await
+    }
+
+    /// Lets the next episode end its instance. Returns the instance, and the version with which it was started.
+    async fn run(&mut self) -> (String, Option<String>) {
+        let (completion_token, request) = self.episode().await;
+        let id = request.instance_id.clone();
+        let version = started(&request.new_events).version.clone();
+        let response =
+            pb::OrchestratorResponse { completion_token, actions: vec![complete(1, "1")], ..Default::default() };
+        self.answer(v1::answer::Kind::Orchestration(response));
+        self.client.end(&id).await;
+        (id, version)
+    }
+
+    /// Lets an instance run that has no version, and returns the one that it gets.
+    async fn version_of(&mut self, id: &str) -> Option<String> {
+        self.client.start(id, "o").await;
+        let (ran, version) = self.run().await;
+        assert_eq!(ran, id);
+        // Its row and its history say the same.
+        assert_eq!(self.client.get(id).await.version, version);
+        assert_eq!(started(&self.client.history(id).await).version, version);
+        version
+    }
+}
+
+fn started(events: &[pb::HistoryEvent]) -> &pb::ExecutionStartedEvent {
+    let started = events.iter().find_map(|event| match &event.event_type {
+        Some(EventType::ExecutionStarted(started)) => Some(started),
+        _ => None,
+    });
+    started.expect("the beginning is there")
+}
+
+async fn parked_ids(client: &Client) -> Vec<String> {
+    let mut stream = client.own().list_parked(v1::ListParkedRequest {}).await.unwrap().into_inner();
+    let mut ids = Vec::new();
+    while let Some(instance) = stream.message().await.unwrap() {
+        assert!(instance.parked.is_some_and(|parked| parked.reason == "divergence"));
+        ids.push(instance.instance_id);
+    }
+    ids
+}
+
+/// A component `shop` with an orchestrator `o`.
+fn component(version: &str, bytes: &[u8]) -> v1::ComponentVersion {
+    v1::ComponentVersion {
+        name: "shop".to_owned(),
+        version: version.to_owned(),
+        digest: content(bytes),
+        content: content(bytes),
+        bytes: bytes.len() as u64,
+        orchestrators: vec![v1::Definition { name: "o".to_owned(), ..Default::default() }],
+        ..Default::default()
+    }
+}
+
+fn content(bytes: &[u8]) -> String {
+    durawasm_scheduler::deployments::files::content_of(bytes)
+}
+
+async fn send(
+    client: &Client,
+    component: v1::ComponentVersion,
+    share: u32,
+    parts: &[&[u8]],
+) -> Result<v1::DeployResponse, tonic::Status> {
+    use v1::deploy_request::Part;
+    let first = Part::Deployment(v1::Deployment { component: Some(component), share, revision: None });
+    let parts: Vec<_> = parts.iter().map(|part| Part::Data(part.to_vec())).collect();
+    let messages = std::iter::once(first).chain(parts).map(|part| v1::DeployRequest { part: Some(part) });
+    let stream = tokio_stream::iter(messages.collect::<Vec<_>>());
+    Ok(soon("an answer", client.own().deploy(stream)).await?.into_inner())
+}
+
+/// Deploys bytes that are made up of the version.
+async fn deploy(client: &Client, version: &str, share: u32) -> v1::Deployments {
+    let bytes = format!("bytes of {version}");
+    send(client, component(version, bytes.as_bytes()), share, &[bytes.as_bytes()]).await.unwrap().deployments.unwrap()
+}
+
+async fn remove(client: &Client, version: &str, force: bool) -> Result<v1::Deployments, tonic::Status> {
+    let (name, version) = ("shop".to_owned(), version.to_owned());
+    let request = v1::RemoveVersionRequest { name, version, force, revision: None };
+    Ok(client.own().remove_version(request).await?.into_inner())
+}
+
+async fn fetch(client: &Client, digest: &str) -> Result<Vec<u8>, tonic::Status> {
+    let request = v1::FetchComponentRequest { digest: digest.to_owned() };
+    let mut chunks = client.own().fetch_component(request).await?.into_inner();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.message().await? {
+        bytes.extend(chunk.data);
+    }
+    Ok(bytes)
+}
+
+const ALL: u32 = 10_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_without_a_version_gets_the_one_that_its_worker_announced_and_keeps_it() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut host = Host::new(&client, &["1.0", "1.1"]).await;
+    assert_eq!(host.version_of("a").await.as_deref(), Some("1.1"));
+    // One that has begun stays what it is, whatever comes.
+    client.start("b", "o").await;
+    let (completion_token, request) = host.episode().await;
+    assert_eq!(started(&request.new_events).version.as_deref(), Some("1.1"));
+    // It waits for something from outside.
+    host.answer(v1::answer::Kind::Orchestration(pb::OrchestratorResponse { completion_token, ..Default::default() }));
+    host.offer(&["1.0", "1.1", "2.0"]);
+    assert_eq!(host.version_of("c").await.as_deref(), Some("2.0"));
+    client.raise("b", "go", None).await.unwrap();
+    host.run_later("b", Some("1.1")).await;
+    // What was started with a version has that one.
+    client.start_with("d", "o", |request| request.version = Some("1.0".to_owned())).await.unwrap();
+    assert_eq!(host.run().await, ("d".to_owned(), Some("1.0".to_owned())));
+}
+
+impl Host {
+    /// Lets a later episode end its instance, which is of that version.
+    async fn run_later(&mut self, id: &str, version: Option<&str>) {
+        let (completion_token, request) = self.episode().await;
+        assert_eq!(request.instance_id, id);
+        let response =
+            pb::OrchestratorResponse { completion_token, actions: vec![complete(2, "1")], ..Default::default() };
+        self.answer(v1::answer::Kind::Orchestration(response));
+        assert_eq!(self.client.end(id).await.version.as_deref(), version);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_of_other_sdks_get_instances_without_a_version_as_they_are() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut worker = Worker::connect(&client).await;
+    client.start("a", "o").await;
+    let episode = worker.episode_of("a").await;
+    assert_eq!(episode.started().version, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_offers_changes_without_a_new_stream_and_voids_no_token() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut host = Host::new(&client, &["1.0"]).await;
+    client.start_with("old", "o", |request| request.version = Some("1.0".to_owned())).await.unwrap();
+    let (token, _) = host.episode().await;
+    client.start_with("new", "o", |request| request.version = Some("2.0".to_owned())).await.unwrap();
+    assert!(client.describe("new").await.waiting_for.contains("2.0"));
+    host.offer(&["2.0"]);
+    let (new, request) = host.episode().await;
+    assert_eq!(request.instance_id, "new");
+    // What it took before it still answers.
+    for (completion_token, id) in [(token, "old"), (new, "new")] {
+        let response =
+            pb::OrchestratorResponse { completion_token, actions: vec![complete(1, "7")], ..Default::default() };
+        host.answer(v1::answer::Kind::Orchestration(response));
+        assert_eq!(client.end(id).await.output.as_deref(), Some("7"));
+    }
+    client.start_with("gone", "o", |request| request.version = Some("1.0".to_owned())).await.unwrap();
+    assert!(client.describe("gone").await.waiting_for.contains("1.0"), "the old offer counts no more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_instance_is_tried_again_when_its_worker_offers_something_else() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut host = Host::new(&client, &["1.0"]).await;
+    client.start("a", "o").await;
+    // Often enough that the next try by itself is far away.
+    for _ in 0..3 {
+        let (completion_token, _) = host.episode().await;
+        let park = v1::Park { completion_token, reason: "divergence".to_owned(), ..Default::default() };
+        host.answer(v1::answer::Kind::Park(park));
+        let parked = async || client.describe("a").await.parked.is_some();
+        while !parked().await {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(parked_ids(&client).await, ["a"]);
+        host.offer(&["1.0"]);
+    }
+    assert_eq!(host.run().await.0, "a");
+    assert!(parked_ids(&client).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hubs_default_goes_before_what_a_worker_announces_and_a_canary_gets_its_share() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut host = Host::new(&client, &["1.0", "1.1", "3.0"]).await;
+    deploy(&client, "1.0", ALL).await;
+    assert_eq!(host.version_of("a").await.as_deref(), Some("1.0"));
+    deploy(&client, "1.1", 0).await;
+    assert_eq!(host.version_of("b").await.as_deref(), Some("1.0"), "kept, and no default");
+    deploy(&client, "1.1", ALL / 2).await;
+    let mut canaries = 0;
+    for number in 0..60 {
+        match host.version_of(&format!("order-{number}")).await.as_deref() {
+            Some("1.1") => canaries += 1,
+            version => assert_eq!(version, Some("1.0")),
+        }
+    }
+    assert!((10..50).contains(&canaries), "{canaries}");
+    let back = v1::RollBackRequest { name: "shop".to_owned(), revision: None };
+    client.own().roll_back(back).await.unwrap();
+    for number in 60..70 {
+        assert_eq!(host.version_of(&format!("order-{number}")).await.as_deref(), Some("1.0"));
+    }
+    let request =
+        v1::ActivateVersionRequest { name: "shop".to_owned(), version: "1.1".to_owned(), share: ALL, revision: None };
+    client.own().activate_version(request).await.unwrap();
+    assert_eq!(host.version_of("c").await.as_deref(), Some("1.1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_default_that_nobody_runs_follows_when_the_default_changes() {
+    let server = Server::start().await;
+    let client = server.client();
+    deploy(&client, "1.0", ALL).await;
+    deploy(&client, "2.0", ALL).await;
+    client.start("a", "o").await;
+    let mut host = Host::new(&client, &["1.0"]).await;
+    assert!(client.describe("a").await.waiting_for.contains("2.0"), "{:?}", client.describe("a").await);
+    assert_eq!(client.get("a").await.version, None, "it has not begun");
+    client.own().roll_back(v1::RollBackRequest { name: "shop".to_owned(), revision: None }).await.unwrap();
+    assert_eq!(host.run().await, ("a".to_owned(), Some("1.0".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deployed_and_what_instances_got_outlives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::on_disk(folder.path()).await;
+    let client = server.client();
+    let deployed = deploy(&client, "1.0", ALL).await;
+    let mut host = Host::new(&client, &["0.9", "1.0"]).await;
+    client.start("a", "o").await;
+    let (_, request) = host.episode().await;
+    assert_eq!(started(&request.new_events).version.as_deref(), Some("1.0"));
+    drop(host);
+    server.stop().await;
+
+    let server = Server::on_disk(folder.path()).await;
+    let client = server.client();
+    let list = client
+        .own()
+        .list_deployments(v1::ListDeploymentsRequest { usage: true, hosts: true })
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(list.deployments.as_ref(), Some(&deployed));
+    assert_eq!(list.usage.len(), 1);
+    assert_eq!((list.usage[0].version.as_str(), list.usage[0].pending), ("1.0", 1));
+    assert_eq!((list.hosts, list.connected_hosts), (vec![0], 0));
+    assert_eq!(fetch(&client, &deployed.versions[0].digest).await.unwrap(), b"bytes of 1.0");
+    let mut host = Host::new(&client, &["0.9", "1.0"]).await;
+    assert_eq!(host.run().await, ("a".to_owned(), Some("1.0".to_owned())));
+    assert_eq!(host.version_of("b").await.as_deref(), Some("1.0"));
+    // Who runs it, of those who are there: workers of other SDKs are no hosts.
+    let _worker = Worker::connect(&client).await;
+    let _other = Host::new(&client, &["0.9"]).await;
+    let request = v1::ListDeploymentsRequest { usage: false, hosts: true };
+    let list = client.own().list_deployments(request).await.unwrap().into_inner();
+    assert_eq!((list.hosts, list.connected_hosts), (vec![1], 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_cut_off_or_damaged_is_refused_and_nothing_is_kept() {
+    let server = Server::start().await;
+    let client = server.client();
+    let bytes = b"all of the bytes".as_slice();
+    let good = component("1.0", bytes);
+    let refusals: [&[&[u8]]; 4] =
+        [&[], &[&bytes[..5], &bytes[5..9]], &[b"All of the bytes"], &[bytes, b"and one more"]];
+    for parts in refusals {
+        refused(send(&client, good.clone(), ALL, parts).await, Code::InvalidArgument);
+    }
+    refused(
+        send(&client, v1::ComponentVersion { bytes: 1 << 40, ..good.clone() }, 0, &[bytes]).await,
+        Code::InvalidArgument,
+    );
+    refused(client.own().deploy(tokio_stream::iter([v1::DeployRequest::default()])).await, Code::InvalidArgument);
+    // A stream that breaks in the middle.
+    let (parts, received) = tokio::sync::mpsc::unbounded_channel();
+    let deployment = v1::Deployment { component: Some(good.clone()), share: ALL, revision: None };
+    let first = v1::DeployRequest { part: Some(v1::deploy_request::Part::Deployment(deployment)) };
+    parts.send(first).unwrap();
+    let mut own = client.own();
+    let call = tokio::spawn(async move { own.deploy(UnboundedReceiverStream::new(received)).await });
+    tokio::task::yield_now().await;
+    call.abort();
+    drop(parts);
+    let list = client.own().list_deployments(v1::ListDeploymentsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(list.deployments, Some(v1::Deployments::default()));
+    refused(fetch(&client, &good.digest).await, Code::NotFound);
+    assert!(!send(&client, good.clone(), ALL, &[&bytes[..3], &bytes[3..]]).await.unwrap().already_there);
+    // The second time no bytes are wanted.
+    assert!(send(&client, good, ALL, &[]).await.unwrap().already_there);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_version_with_another_content_is_refused_and_what_is_there_is_untouched() {
+    let server = Server::start().await;
+    let client = server.client();
+    let before = deploy(&client, "1.0", ALL).await;
+    refused(send(&client, component("1.0", b"other"), ALL, &[b"other"]).await, Code::AlreadyExists);
+    let same_offer = v1::ComponentVersion { name: "store".to_owned(), ..component("1.0", b"other") };
+    refused(send(&client, same_offer, ALL, &[b"other"]).await, Code::AlreadyExists);
+    let list = client.own().list_deployments(v1::ListDeploymentsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(list.deployments, Some(before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_removed_when_nobody_needs_it_and_not_before_unless_it_is_forced() {
+    let server = Server::start().await;
+    let client = server.client();
+    deploy(&client, "1.0", ALL).await;
+    deploy(&client, "1.1", ALL).await;
+    client.start_with("a", "o", |request| request.version = Some("1.0".to_owned())).await.unwrap();
+    refused(remove(&client, "1.0", false).await, Code::FailedPrecondition);
+    refused(remove(&client, "1.1", false).await, Code::FailedPrecondition);
+    refused(remove(&client, "7", true).await, Code::NotFound);
+    client.terminate("a", None, false).await.unwrap();
+    client.end("a").await;
+    let left = remove(&client, "1.0", false).await.unwrap();
+    assert_eq!(left.versions.len(), 1);
+    assert!(remove(&client, "1.1", true).await.unwrap().defaults.is_empty());
+    refused(fetch(&client, &content(b"bytes of 1.0")).await, Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_sees_what_is_deployed_and_each_change_and_a_late_decision_is_refused() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut changes = client.own().watch_deployments(v1::WatchDeploymentsRequest {}).await.unwrap().into_inner();
+    assert_eq!(soon("what there is", changes.message()).await.unwrap(), Some(v1::Deployments::default()));
+    let deployed = deploy(&client, "1.0", ALL).await;
+    assert_eq!(soon("the change", changes.message()).await.unwrap().as_ref(), Some(&deployed));
+    // Two that looked at the same: the first decides.
+    let activate = |revision| v1::ActivateVersionRequest {
+        name: "shop".to_owned(),
+        version: "1.1".to_owned(),
+        share: 1,
+        revision: Some(revision),
+    };
+    let looked_at = deploy(&client, "1.1", 0).await.revision;
+    client.own().activate_version(activate(looked_at)).await.unwrap();
+    refused(client.own().activate_version(activate(looked_at)).await, Code::Aborted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_damaged_on_disk_are_never_given_out_and_a_new_upload_mends_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::on_disk(folder.path()).await;
+    let client = server.client();
+    let deployed = deploy(&client, "1.0", ALL).await;
+    let digest = &deployed.versions[0].digest;
+    let components = folder.path().join("default.components");
+    let file = components.join(format!("{digest}.wasm"));
+    std::fs::write(&file, "bytes of 1.O").unwrap();
+    refused(fetch(&client, digest).await, Code::DataLoss);
+    std::fs::remove_file(&file).unwrap();
+    refused(fetch(&client, digest).await, Code::DataLoss);
+    server.stop().await;
+    std::fs::write(components.join("catalogue"), "dwdepl01 nonsense").unwrap();
+    let damaged = Server::try_on_disk(folder.path()).await;
+    assert!(damaged.is_err_and(|why| why.contains("catalogue")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hubs_have_deployments_of_their_own_which_go_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::on_disk(folder.path()).await;
+    let other = server.hub("other");
+    other.rpc().create_task_hub(pb::CreateTaskHubRequest::default()).await.unwrap();
+    deploy(&other, "1.0", ALL).await;
+    let list = async |client: &Client| {
+        let list = client.own().list_deployments(v1::ListDeploymentsRequest::default()).await.unwrap().into_inner();
+        list.deployments.unwrap().versions.len()
+    };
+    assert_eq!((list(&server.client()).await, list(&other).await), (0, 1));
+    let recreate = pb::CreateTaskHubRequest { recreate_if_exists: true };
+    other.rpc().create_task_hub(recreate).await.unwrap();
+    assert_eq!(list(&other).await, 0);
+    assert!(!folder.path().join("other.components").exists());
+}
