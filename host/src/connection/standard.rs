@@ -177,17 +177,6 @@ async fn insist(channel: &Channel, mut refused: Answer, mut status: Status) {
     }
 }
 
-/// Says something else instead of what was refused, until that is taken.
-async fn insist(channel: &Channel, mut refused: Answer, mut status: Status) {
-    while let Some((delay, instead)) = refused.refused(&status) {
-        tokio::time::sleep(delay).await;
-        match deliver(channel, &instead).await {
-            Delivered::Refused(again) => (refused, status) = (instead, again),
-            Delivered::Taken | Delivered::Void => return,
-        }
-    }
-}
-
 /// What became of an answer.
 enum Delivered {
     Taken,
