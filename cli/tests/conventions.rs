@@ -289,7 +289,7 @@ fn a_payload_over_the_limit_is_refused() {
     let scheduler = Scheduler::in_memory();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("large.json");
-    std::fs::write(&file, format!("\"{}\"", "x".repeat(2 << 20))).unwrap();
+    std::fs::write(&file, format!("\"{}\"", "x".repeat(17 << 20))).unwrap();
     let given = format!("@{}", file.display());
     scheduler.run(&["start", "greet", "--id", "a", "--input", &given]).expect(2, "DW0020");
     scheduler.run(&["status", "a"]).expect(4, "DW0014");

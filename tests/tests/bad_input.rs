@@ -204,7 +204,12 @@ async fn hostile_orchestrators_fail_or_park_and_hurt_nobody() -> Result<()> {
     let folder = components(&["hello_cities.wasm", "test_hostile.wasm"])?;
     let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
     // So much fuel that the deadline comes first.
-    let limits = ["--orchestrator-deadline=1s", "--orchestrator-fuel=1000000000000", "--orchestrator-memory=16"];
+    let limits = [
+        "--orchestrator-deadline=1s",
+        "--orchestrator-fuel=1000000000000",
+        "--orchestrator-memory=16",
+        "--payload-limit=1048576",
+    ];
     let host = start_host(&scheduler.uri(), folder.path(), &limits).await?;
     let client = scheduler.client().await?;
     let mut world = World { scheduler, host, client, components: folder.path().into() };

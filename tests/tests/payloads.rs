@@ -1,7 +1,7 @@
 //! Payloads of several MiB, with the limits that everybody has: through guests, SDKs, crashes, and the command line.
 
 use anyhow::{Context as _, Result, ensure};
-use durawasm_client::{Payload, Status};
+use durawasm_client::{EntityId, Payload, Status};
 use durawasm_tests::cluster::{World, components, eventually};
 use durawasm_tests::sdk::Sdk::Python;
 
@@ -33,6 +33,28 @@ async fn events_of_five_mebibytes_go_through_a_guest_its_generations_and_a_crash
     ensure!(output.as_str() == expected, "{} bytes, expected {}", output.as_str().len(), expected.len());
     let beside = world.scheduler.data().join("default.db.payloads");
     ensure!(beside.is_dir(), "{} is not there", beside.display());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_state_of_an_entity_may_have_five_mebibytes_and_outlives_a_crash() -> Result<()> {
+    let folder = components(&["test_bank.wasm"])?;
+    let mut world = World::with(folder.path(), &[], &[]).await?;
+    let ledger = EntityId::new("ledger", "large")?;
+    // Lines of 100 bytes each.
+    world.client.signal_entity(&ledger, "fill", Some(Payload::from_text("52500")), None).await?;
+    let ask = r#"["ledger","large","change",0]"#;
+    ensure!(world.run("before", "call_foreign", Some(ask)).await? == "1");
+    world.scheduler.crash_and_restart().await?;
+    world.crash_and_restart_host().await?;
+    world.client = world.scheduler.client().await?;
+    ensure!(world.run("after", "call_foreign", Some(ask)).await? == "2");
+    let entity = world.client.get_entity(&ledger, true).await?.context("it is there")?;
+    let state = entity.state.context("it has a state")?;
+    let state: serde_json::Value = serde_json::from_str(state.as_str())?;
+    let lines = state["lines"].as_array().context("lines")?;
+    ensure!(state["changes"] == 2 && lines.len() == 52_500, "{} changes, {} lines", state["changes"], lines.len());
+    ensure!(lines.iter().all(|line| line.as_str().is_some_and(|line| line.len() == 97)), "every line is whole");
     Ok(())
 }
 

@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 /// Clients that start one orchestration after the other.
 const LANES: usize = 24;
 const STEPS: usize = 4;
-/// Milliseconds between two steps: long enough that instances are in flight over several deployments.
-const PAUSE: u64 = 100;
+/// Milliseconds between two steps: one lane in three is slow, so that what it began outlives its version.
+const PAUSES: [u64; 3] = [50, 50, 500];
 
 fn number(variable: &str, otherwise: usize) -> Result<usize> {
     match std::env::var(variable) {
@@ -40,12 +40,12 @@ struct Seen {
 }
 
 /// Runs one orchestration and checks that it was one version from its first step to its last. Returns that version.
-async fn one(client: &Client, id: &str) -> Result<String> {
+async fn one(client: &Client, id: &str, pause: u64) -> Result<String> {
     let id = InstanceId::new(id)?;
     let begin = Instant::now();
     loop {
         let options = StartOptions { id: Some(id.clone()), ..StartOptions::default() };
-        let input = Payload::from_text(format!("[{STEPS},{PAUSE}]"));
+        let input = Payload::from_text(format!("[{STEPS},{pause}]"));
         match client.start("take_steps", Some(input), options).await {
             Ok(_) => break,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => break,
@@ -71,7 +71,8 @@ struct Load {
 }
 
 impl Load {
-    fn start(client: &Client) -> Self {
+    /// Begins. The ids of its instances begin with a text of its own.
+    fn start(client: &Client, prefix: &'static str) -> Self {
         let (sender, seen) = watch::channel(Seen::default());
         let stop = Arc::new(AtomicBool::new(false));
         let mut lanes = JoinSet::new();
@@ -80,7 +81,7 @@ impl Load {
             lanes.spawn(async move {
                 let mut turn = 0_u32;
                 while !stop.load(Ordering::Relaxed) {
-                    let version = one(&client, &format!("lane-{lane}-{turn}")).await?;
+                    let version = one(&client, &format!("{prefix}-{lane}-{turn}"), PAUSES[lane % PAUSES.len()]).await?;
                     sender.send_modify(|seen| {
                         seen.outlived +=
                             usize::from(seen.ended.last_key_value().is_some_and(|(newest, _)| *newest > version));
@@ -145,7 +146,7 @@ async fn every_instance_ends_on_its_version_while_new_ones_are_deployed_and_host
         anyhow::Ok(version)
     };
     let first = deploy(0).await?;
-    let mut load = Load::start(&scheduler.client().await?);
+    let mut load = Load::start(&scheduler.client().await?, "lane");
     load.until_one_ended_on(&first).await?;
     for number in 1..deployments {
         let begun = Instant::now();
@@ -189,7 +190,7 @@ async fn a_fleet_of_three_hosts_is_rolled_one_by_one_to_a_new_version_and_back_t
         variant::rolling_as(folder.path(), "1.0.0")?;
         fleet.push(host_of(&scheduler, folder.path()).await?);
     }
-    let mut load = Load::start(&scheduler.client().await?);
+    let mut load = Load::start(&scheduler.client().await?, "old");
     load.until_one_ended_on("1.0.0").await?;
     // Each host is stopped as an operator would, and comes back with both versions: what is in flight needs the old one.
     for (process, folder) in fleet.iter_mut().zip(&folders) {
@@ -203,7 +204,7 @@ async fn a_fleet_of_three_hosts_is_rolled_one_by_one_to_a_new_version_and_back_t
     ensure!(seen.ended.len() == 2, "{seen:?}");
 
     // Nothing is left on the old version: it can be left out, host by host.
-    let mut load = Load::start(&scheduler.client().await?);
+    let mut load = Load::start(&scheduler.client().await?, "new");
     for (process, folder) in fleet.iter_mut().zip(&folders) {
         std::fs::remove_file(folder.path().join("rolling-1.0.0.wasm"))?;
         process.stop().await?;

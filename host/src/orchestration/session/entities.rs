@@ -29,8 +29,6 @@ pub(super) struct Entities {
     sections: Vec<Section>,
     /// What was given back before it was granted, by the request.
     given_up: HashMap<String, Vec<String>>,
-    /// The request whose grant is being taken in.
-    granting: Option<String>,
 }
 
 /// A critical section that was asked for and is not over.
@@ -210,12 +208,12 @@ impl<G: Guest> Session<G> {
         }
         let action = self.ledger.action_of(op);
         let request = action.and_then(|action| self.request_of(action));
-        let comes_now = request.is_some() && request == self.entities.granting;
         let Some(section) = self.entities.section(op) else { return false };
         section.wanted = false;
         if section.granted.is_some() {
             self.release(op);
-        } else if let Some(request) = request.filter(|_| !comes_now) {
+        } else if let Some(request) = request {
+            // Also where the grant is the next event: what is sent must not depend on how events are grouped.
             section.granted = Some(request.clone());
             let entities = section.entities.clone();
             self.ledger.close(op);
@@ -236,10 +234,7 @@ impl<G: Guest> Session<G> {
         let Some(&action) = self.entities.requests.get(request) else { return Ok(()) };
         if of == RecordedKind::EntityLock {
             // What came before may make the guest cancel the lock, or end.
-            self.entities.granting = Some(request.to_owned());
-            let flushed = self.flush();
-            self.entities.granting = None;
-            flushed?;
+            self.flush()?;
             if self.ended.is_some() {
                 return Ok(());
             }
