@@ -7,11 +7,10 @@ mod support;
 use std::time::Duration;
 
 use durawasm_host::abi::Failure;
-use durawasm_host::abi::activity::Context;
 use durawasm_host::orchestration::Decision;
 use durawasm_host::registry::LoadedComponent;
 use support::journal::Journal;
-use support::{limits, load, session};
+use support::{limits, load, run_activity, session};
 
 const SOURCE: &str = include_str!("../../tests/guests/hostile/src/lib.rs");
 
@@ -74,14 +73,7 @@ async fn a_failed_activity_carries_its_backtrace_with_lines_whatever_stopped_it(
         ("loops for ever", ["spin".to_owned(), "hostile/src/".to_owned()]),
         ("allocates without end", place("devour", "eaten.push")),
     ] {
-        let context = Context {
-            name: name.to_owned(),
-            instance_id: "i".to_owned(),
-            version: None,
-            call_id: "i/e/1".to_owned(),
-            tags: Vec::new(),
-        };
-        let run = component.activity_code().unwrap().run(&context, &context.call_id, None).await;
+        let run = run_activity(&component, name).await;
         let Failure { stack, .. } = run.outcome.unwrap_err().swap_remove(0);
         says(name, &stack.unwrap_or_else(|| panic!("{name} has no backtrace")), place);
     }

@@ -7,12 +7,11 @@ mod support;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use durawasm_host::abi::activity::Context;
 use durawasm_host::orchestration::{Decision, Limits, Park, Session, Status, Turn};
 use durawasm_host::registry::{LoadedComponent, Registry};
 use durawasm_host::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
 use support::journal::{Journal, resolved};
-use support::{guest, limits, load};
+use support::{activity_context, guest, limits, load};
 
 static HOSTILE: LazyLock<LoadedComponent> = LazyLock::new(|| {
     load(
@@ -145,13 +144,7 @@ async fn every_hostile_activity_fails_its_own_call_and_leaves_the_others_alone()
     let code = Arc::clone(HOSTILE.activity_code().unwrap());
     let call = |name: &str| {
         let code = Arc::clone(&code);
-        let context = Context {
-            name: name.to_owned(),
-            instance_id: "i".to_owned(),
-            version: None,
-            call_id: "i/e/1".to_owned(),
-            tags: Vec::new(),
-        };
+        let context = activity_context(name);
         tokio::spawn(async move { code.run(&context, &context.call_id, None).await })
     };
     let names = HOSTILE.activities().to_vec();

@@ -7,15 +7,14 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use durawasm_host::abi::activity::Context;
 use durawasm_host::abi::entity::Operation;
 use durawasm_host::abi::{EntityId, Failure, Outcome, Timestamp};
 use durawasm_host::orchestration::{HistoryEvent, Limit, Park, ParkReason, Session, Turn};
 use durawasm_host::registry::LoadedComponent;
-use durawasm_host::sandbox::{ActivityRun, CodeCache, Engines, Orchestrator, SandboxLimits};
+use durawasm_host::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
 use durawasm_test_components::Guest;
 use support::journal::{Journal, resolved};
-use support::{guest, limits};
+use support::{guest, limits, run_activity};
 
 const MIB: usize = 1 << 20;
 
@@ -149,18 +148,6 @@ fn a_new_episode_has_its_fuel_for_itself_however_much_its_past_has_used() {
     assert!(fuel.episode > 0 && fuel.episode < 1_000_000, "{fuel:?}");
 }
 
-/// Lets an activity of a component run.
-async fn call(component: &LoadedComponent, name: &str) -> ActivityRun {
-    let context = Context {
-        name: name.to_owned(),
-        instance_id: "i".to_owned(),
-        version: None,
-        call_id: "i/e/1".to_owned(),
-        tags: Vec::new(),
-    };
-    component.activity_code().unwrap().run(&context, &context.call_id, None).await
-}
-
 fn failure(outcome: Outcome) -> Failure {
     outcome.unwrap_err().swap_remove(0)
 }
@@ -183,7 +170,7 @@ async fn an_activity_that_reaches_a_limit_fails_with_its_class_the_value_and_wha
     for round in 0..3 {
         for (name, change, limit, value) in ACTIVITIES {
             let component = hostile(change);
-            let (run, fine) = tokio::join!(call(&component, name), call(&neighbour, "fine"));
+            let (run, fine) = tokio::join!(run_activity(&component, name), run_activity(&neighbour, "fine"));
             assert_eq!(fine.outcome.unwrap().as_deref(), Some("1"), "beside {name}");
             let failure = failure(run.outcome);
             assert_eq!(failure.error_type, limit.failure_type(), "{name}: {failure:?}");
@@ -209,7 +196,7 @@ async fn a_flood_of_log_lines_is_cut_with_one_line_that_says_how_many_are_missin
     let lines = begin(&component, "logs without end").2.unwrap().logs;
     assert_eq!(lines.len(), 101);
     assert!(lines[100].message.starts_with("99900 more lines were dropped"), "{}", lines[100].message);
-    let lines = call(&component, "logs without end").await.logs;
+    let lines = run_activity(&component, "logs without end").await.logs;
     assert!(lines.len() < 300, "{} lines", lines.len());
     assert!(lines.last().unwrap().message.contains("2000 bytes"), "{:?}", lines.last());
 }
@@ -242,7 +229,7 @@ async fn a_table_that_grows_reaches_its_limit_with_its_class_and_the_value_in_ea
     let component = LoadedComponent::load(&component, &Engines::new().unwrap(), &CodeCache::none(), limits).unwrap();
     let park = begin(&component, "attack").2.unwrap_err();
     assert_eq!(park.reason, ParkReason::Limit(Limit::Tables), "{park}");
-    let of_the_activity = failure(call(&component, "attack").await.outcome);
+    let of_the_activity = failure(run_activity(&component, "attack").await.outcome);
     let id = EntityId { name: "attack".to_owned(), key: "k".to_owned() };
     let operation = Operation {
         name: "attack".to_owned(),

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use durawasm_host::deployment::Terms;
 use durawasm_host::registry::{FolderError, LoadCause, Loader, Notice, RegistryError, RegistryHandle, WatchedFolder};
 use durawasm_host::sandbox::{CodeCache, Engines};
-use support::{guest, versioned};
+use durawasm_test_components::rewritten;
+use support::guest;
 use tokio::sync::mpsc;
 
 struct Stand {
@@ -99,7 +100,7 @@ fn a_version_that_is_put_there_runs_beside_the_old_ones_which_stay_what_they_wer
 #[test]
 fn a_file_that_holds_a_new_version_leaves_the_old_one_running_and_says_so() {
     let mut stand = Stand::new();
-    stand.put("shop.wasm", &versioned(guest("version_one"), "1.0.0", "1.1.0"));
+    stand.put("shop.wasm", &rewritten(guest("version_one"), "1.0.0", "1.1.0"));
     let told = stand.pass(MOMENT);
     let [Notice::Deployed { component, .. }, Notice::FileGone { component: before, .. }] = &told[..] else {
         panic!("{told:?}")
@@ -209,7 +210,7 @@ fn a_folder_that_vanishes_takes_nothing_with_it_and_is_watched_again_when_it_is_
 fn another_component_that_offers_the_same_in_the_same_version_is_refused() {
     let mut stand = Stand::new();
     // Its name and that of the package differ, its version does not.
-    stand.put("shop-2.wasm", &versioned(guest("version_two"), "2.0.0", "1.0.0"));
+    stand.put("shop-2.wasm", &rewritten(guest("version_two"), "2.0.0", "1.0.0"));
     let told = stand.pass(MOMENT);
     assert!(matches!(left_out(&told), LoadCause::Registry(RegistryError::Ambiguous { .. })), "{told:?}");
 }

@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release -p durawasm-scheduler --example entity_bench -- [FOLDER]`
 
+mod stand;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,20 +15,15 @@ use durawasm_proto::durabletask as pb;
 use durawasm_scheduler::core::batch::Batch;
 use durawasm_scheduler::core::entity::EntityRecord;
 use durawasm_scheduler::core::ids::{InstanceId, InstanceKey};
-use durawasm_scheduler::core::partition::Limits;
 use durawasm_scheduler::core::time::Timestamp;
 use durawasm_scheduler::store::Store;
 use durawasm_scheduler::store::sqlite::{SqliteOptions, SqliteStore};
-use durawasm_scheduler::{Options, Scheduler};
-use pb::task_hub_sidecar_service_client::TaskHubSidecarServiceClient;
-use tonic::transport::{Channel, Endpoint};
+use stand::{Client, scheduler};
 
 /// Signals that are on their way at the same time.
 const CLIENTS: u64 = 256;
 const SIGNALS: u64 = 80_000;
 const IDLE: u64 = 1_000_000;
-
-type Client = TaskHubSidecarServiceClient<Channel>;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
@@ -40,29 +37,6 @@ fn main() -> Result<()> {
     });
     std::fs::remove_dir_all(&folder)?;
     result
-}
-
-/// A scheduler over a data folder, and a client of it.
-async fn scheduler(folder: &Path) -> Result<(Client, tokio::task::JoinHandle<()>)> {
-    std::fs::create_dir_all(folder)?;
-    let options = Options {
-        listen: "127.0.0.1:0".parse()?,
-        data: Some(folder.to_owned()),
-        hubs: Vec::new(),
-        dev: false,
-        limits: Limits::default(),
-        payloads: Default::default(),
-        fail_after: None,
-    };
-    let scheduler = Scheduler::build(options).await?;
-    let address = format!("http://{}", scheduler.local_addr());
-    let running = tokio::spawn(async move {
-        if let Err(error) = scheduler.run(std::future::pending()).await {
-            eprintln!("the scheduler failed: {error}");
-        }
-    });
-    let channel = Endpoint::from_shared(address)?.connect().await?;
-    Ok((Client::new(channel), running))
 }
 
 /// A worker that counts: each entity's state is how many operations it has run. Adds up what is committed.

@@ -2,20 +2,15 @@
 //!
 //! `cargo run --release -p durawasm-scheduler --example payload_bench -- FOLDER [MIB] [COUNT]`
 
+mod stand;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use durawasm_proto::durabletask as pb;
-use durawasm_scheduler::core::partition::Limits;
-use durawasm_scheduler::{Options, Scheduler};
-use pb::task_hub_sidecar_service_client::TaskHubSidecarServiceClient;
 use rand::{RngExt as _, SeedableRng as _};
-use tonic::transport::{Channel, Endpoint};
-
-type Client = TaskHubSidecarServiceClient<Channel>;
-
-const MESSAGE: usize = 64 << 20;
+use stand::{Client, scheduler};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -24,8 +19,7 @@ async fn main() -> Result<()> {
     let mib: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
     let count: usize = arguments.next().map_or(Ok(50), |text| text.parse())?;
     let folder = Path::new(&folder).join("payload-bench");
-    std::fs::create_dir_all(&folder)?;
-    let mut client = scheduler(&folder).await?;
+    let (mut client, _running) = scheduler(&folder).await?;
     let worker = tokio::spawn(work(client.clone()));
     println!("{count} instances one after the other, {mib} MiB in and {mib} MiB out");
     let mut numbers = rand_chacha::ChaCha8Rng::seed_from_u64(1);
@@ -75,23 +69,6 @@ fn text(numbers: &mut rand_chacha::ChaCha8Rng, bytes: usize, random: bool, n: us
     text.push_str(&"1".repeat(bytes.saturating_sub(text.len())));
     text.push(']');
     text
-}
-
-async fn scheduler(folder: &Path) -> Result<Client> {
-    let options = Options {
-        listen: "127.0.0.1:0".parse()?,
-        data: Some(folder.to_owned()),
-        hubs: Vec::new(),
-        dev: false,
-        limits: Limits::default(),
-        payloads: Default::default(),
-        fail_after: None,
-    };
-    let scheduler = Scheduler::build(options).await?;
-    let address = format!("http://{}", scheduler.local_addr());
-    tokio::spawn(scheduler.run(std::future::pending()));
-    let channel = Endpoint::from_shared(address)?.connect().await?;
-    Ok(Client::new(channel).max_decoding_message_size(MESSAGE).max_encoding_message_size(MESSAGE))
 }
 
 /// A worker whose orchestrations return their input, with one letter more.

@@ -5,21 +5,8 @@ the protocol offers, and prints `backend ok`.
 """
 
 import json
-import socket
-import sys
-import time
 
-from durabletask import client, worker
-from durabletask.testing import create_test_backend
-
-# Without its own address in it twice: the port is free again when the backend wants it.
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    PORT = probe.getsockname()[1]
-
-backend = create_test_backend(port=PORT)
-hub = client.TaskHubGrpcClient(host_address=f"127.0.0.1:{PORT}")
-Status = client.OrchestrationStatus
+from backend import Status, done, ended, eventually, hub, output, run, step, work
 
 mended = set()
 runs = {}
@@ -36,43 +23,12 @@ def long_text(ctx, size):
     return "x" * size
 
 
-tasks = worker.TaskHubGrpcWorker(host_address=f"127.0.0.1:{PORT}")
-tasks.add_activity(flaky)
-tasks.add_activity(long_text)
-tasks.use_work_item_filters()
-tasks.start()
-print(f"listening on 127.0.0.1:{PORT}", flush=True)
-
-
-def ended(instance_id, status=Status.COMPLETED):
-    state = hub.wait_for_orchestration_completion(instance_id, timeout=60)
-    assert state is not None, instance_id
-    assert state.runtime_status == status, f"{instance_id}: {state.runtime_status} {state.failure_details}"
-    return state
-
-
-def output(instance_id):
-    return json.loads(ended(instance_id).serialized_output)
-
-
-def run(name, value=None, **options):
-    return output(hub.schedule_new_orchestration(name, input=value, **options))
-
-
-def eventually(what, condition):
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, what
-        time.sleep(0.02)
+work(activities=[flaky, long_text])
 
 
 def custom_status(instance_id):
     text = hub.get_orchestration_state(instance_id).serialized_custom_status
     return json.loads(text) if text else None
-
-
-def step(name):
-    print(f"step {name}", flush=True)
 
 
 step("activities one after the other")
@@ -158,7 +114,4 @@ step("many at once")
 many = [hub.schedule_new_orchestration("count", input={"to": 3, "millis": 1}) for _ in range(30)]
 assert [output(one) for one in many] == [3] * 30
 
-tasks.stop()
-print("backend ok", flush=True)
-sys.stdout.flush()
-backend.stop()
+done()

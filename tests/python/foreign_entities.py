@@ -4,23 +4,10 @@ Prints `listening on HOST:PORT`, waits for a durawasm host with `test_bank.wasm`
 """
 
 import json
-import socket
-import sys
-import time
 from datetime import datetime, timedelta, timezone
 
-from durabletask import client, worker
+from backend import Status, done, ended, eventually, hub, output, run, step, work
 from durabletask.entities import EntityInstanceId
-from durabletask.testing import create_test_backend
-
-# Without its own address in it twice: the port is free again when the backend wants it.
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    PORT = probe.getsockname()[1]
-
-backend = create_test_backend(port=PORT)
-hub = client.TaskHubGrpcClient(host_address=f"127.0.0.1:{PORT}")
-Status = client.OrchestrationStatus
 
 
 def thermostat(ctx, value):
@@ -39,48 +26,17 @@ def move_in_python(ctx, order):
         return (yield ctx.call_entity(target, "deposit", order["amount"]))
 
 
-tasks = worker.TaskHubGrpcWorker(host_address=f"127.0.0.1:{PORT}")
-tasks.add_entity(thermostat)
-tasks.add_orchestrator(move_in_python)
-tasks.use_work_item_filters()
-tasks.start()
-print(f"listening on 127.0.0.1:{PORT}", flush=True)
+work(orchestrators=[move_in_python], entities=[thermostat])
 
 
 def account(key):
     return EntityInstanceId("account", key)
 
 
-def ended(instance_id, status=Status.COMPLETED):
-    state = hub.wait_for_orchestration_completion(instance_id, timeout=60)
-    assert state is not None, instance_id
-    assert state.runtime_status == status, f"{instance_id}: {state.runtime_status} {state.failure_details}"
-    return state
-
-
-def output(instance_id):
-    return json.loads(ended(instance_id).serialized_output)
-
-
-def run(name, value=None, **options):
-    return output(hub.schedule_new_orchestration(name, input=value, **options))
-
-
 def state(key):
     found = hub.get_entity(account(key))
     text = found.get_state() if found else None
     return json.loads(text)["balance"] if text else None
-
-
-def eventually(what, condition):
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, what
-        time.sleep(0.02)
-
-
-def step(name):
-    print(f"step {name}", flush=True)
 
 
 step("signals from a client, in order")
@@ -151,7 +107,4 @@ failed = ended(hub.schedule_new_orchestration("call_foreign", input=["account", 
 assert failed.failure_details.error_type == "UnknownOperation", failed.failure_details
 assert "`deposit`" in failed.failure_details.message, failed.failure_details
 
-tasks.stop()
-print("backend ok", flush=True)
-sys.stdout.flush()
-backend.stop()
+done()

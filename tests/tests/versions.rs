@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use durawasm_client::{InstanceId, Payload, StartOptions, Status};
+use durawasm_test_components::rewritten;
 use durawasm_tests::cluster::{Scheduler, SchedulerOptions, World, components, eventually};
 use durawasm_tests::command::Shell;
 use durawasm_tests::process::Process;
 use durawasm_tests::test_guests;
-use durawasm_tests::variant::{replaced, version_one_as};
+use durawasm_tests::variant::version_one_as;
 
 /// What an orchestrator without a version says that it runs on.
 async fn begins_on(world: &World, id: &str) -> Result<String> {
@@ -67,7 +68,7 @@ async fn an_instance_that_was_started_without_a_version_replays_on_its_own_after
     // A newer one of the same name, whose code is another component's: it has no such orchestrator, or another one.
     let bytes = std::fs::read(test_guests().join("test_durability.wasm"))?;
     let newer = format!("9{}", &had[1..]);
-    std::fs::write(folder.path().join("newer.wasm"), replaced(bytes, had.as_bytes(), newer.as_bytes())?)?;
+    std::fs::write(folder.path().join("newer.wasm"), rewritten(bytes, &had, &newer))?;
     world.host.line("deployed in").await?;
     world.crash_and_restart_host().await?;
     world.client.raise_event(&waits, "approval", Some(Payload::from_text("5"))).await?;
@@ -178,7 +179,7 @@ async fn the_plan_says_which_instances_in_flight_would_diverge_and_where() -> Re
 
     let other = version_one_as(place.path(), "1.2.0")?;
     // Another activity is called.
-    std::fs::write(&other, replaced(std::fs::read(&other)?, b"says_activity", b"tell_activity")?)?;
+    std::fs::write(&other, rewritten(std::fs::read(&other)?, "says_activity", "tell_activity"))?;
     let other = other.display().to_string();
     let said = shell.refuses(&["deploy", &other, "--require-replay"], 1, "`waits`").await?;
     ensure!(said.shows("1 would diverge") && said.shows("says_activity"), "{said:?}");

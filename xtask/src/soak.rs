@@ -75,7 +75,7 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
     }
     if wanted("properties") {
         // Failing cases are printed, and kept beside the test, by the property tests themselves.
-        for target in ["store_model", "replay_properties", "programs"] {
+        for target in ["store_model", "store_payloads", "replay_properties", "programs"] {
             stages.run(&format!("properties: {target}"), || {
                 let mut command = tests(target);
                 // The tests take their share of this number, whose default is 256.
@@ -83,6 +83,10 @@ fn soak(arguments: &Arguments, stages: &mut Stages) -> Result<()> {
                 command::run(&mut command)
             })?;
         }
+        // Everything that the protocol's tests send and get goes through the payload store, however short it is.
+        stages.run("properties: every payload in the payload store", || {
+            command::run(tests("protocol").env("DURAWASM_PAYLOAD_THRESHOLD", "0"))
+        })?;
     }
     if wanted("isolation") {
         stages.run("isolation", || {

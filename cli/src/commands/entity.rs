@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand, value_parser};
-use durawasm_client::{CleanOptions, Entity, EntityCall, EntityFilter, EntityId, Failure};
+use durawasm_client::{CleanOptions, Entity, EntityCall, EntityFilter, EntityId, Failure, Payload};
 use durawasm_errors::{Code, CodedError};
 use futures::TryStreamExt as _;
 
@@ -73,8 +73,9 @@ struct ListArguments {
     connection: ConnectionArguments,
 }
 
+/// Which operation of which entity, with what.
 #[derive(Args)]
-struct SignalArguments {
+struct OperationArguments {
     /// The entity: @NAME@KEY. It need not exist yet.
     #[arg(value_name = "ENTITY")]
     entity: EntityId,
@@ -87,6 +88,19 @@ struct SignalArguments {
     /// Send the input as it is, even if it is not JSON.
     #[arg(long, requires = "input")]
     raw_input: bool,
+}
+
+impl OperationArguments {
+    /// The operation's input.
+    fn payload(&self) -> Result<Option<Payload>, CodedError> {
+        self.input.as_deref().map(|text| input::payload(text, self.raw_input)).transpose()
+    }
+}
+
+#[derive(Args)]
+struct SignalArguments {
+    #[command(flatten)]
+    operation: OperationArguments,
     /// Not before this time: 2027-01-31T08:00:00Z, or a while from now: 90s, 2h.
     #[arg(long, value_name = "TIME", value_parser = moment::from_now)]
     at: Option<SystemTime>,
@@ -96,18 +110,8 @@ struct SignalArguments {
 
 #[derive(Args)]
 struct CallArguments {
-    /// The entity: @NAME@KEY. It need not exist yet.
-    #[arg(value_name = "ENTITY")]
-    entity: EntityId,
-    /// The operation.
-    #[arg(value_name = "OPERATION")]
-    operation: String,
-    /// The operation's input: JSON, @FILE, or - for standard input.
-    #[arg(value_name = "JSON", allow_hyphen_values = true)]
-    input: Option<String>,
-    /// Send the input as it is, even if it is not JSON.
-    #[arg(long, requires = "input")]
-    raw_input: bool,
+    #[command(flatten)]
+    operation: OperationArguments,
     /// Wait this long at most (30s, 10m). Without it: until it has run. The operation stays in the queue when the time is up.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
@@ -224,8 +228,9 @@ fn row(entity: &Entity) -> String {
 }
 
 async fn signal(arguments: SignalArguments, console: &Console) -> Result<(), CodedError> {
-    let SignalArguments { entity, operation, input, raw_input, at, connection } = arguments;
-    let input = input.as_deref().map(|text| input::payload(text, raw_input)).transpose()?;
+    let SignalArguments { operation, at, connection } = arguments;
+    let input = operation.payload()?;
+    let OperationArguments { entity, operation, .. } = operation;
     let client = connection.connect().await?;
     client.signal_entity(&entity, &operation, input, at).await?;
     if console.is_json() {
@@ -238,8 +243,9 @@ async fn signal(arguments: SignalArguments, console: &Console) -> Result<(), Cod
 }
 
 async fn call(arguments: CallArguments, console: &Console) -> Result<(), CodedError> {
-    let CallArguments { entity, operation, input, raw_input, timeout, request_id, connection } = arguments;
-    let input = input.as_deref().map(|text| input::payload(text, raw_input)).transpose()?;
+    let CallArguments { operation, timeout, request_id, connection } = arguments;
+    let input = operation.payload()?;
+    let OperationArguments { entity, operation, .. } = operation;
     let mut options = EntityCall { timeout, ..EntityCall::default() };
     options.request_id = request_id.unwrap_or(options.request_id);
     let client = connection.connect().await?;

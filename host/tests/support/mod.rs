@@ -9,10 +9,11 @@ pub mod script;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use durawasm_host::abi::activity::Context;
 use durawasm_host::deployment::Deployment;
 use durawasm_host::orchestration::{Limits, Session};
 use durawasm_host::registry::LoadedComponent;
-use durawasm_host::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
+use durawasm_host::sandbox::{ActivityRun, CodeCache, Engines, Orchestrator, SandboxLimits};
 
 /// A component of `tests/guests/`, as `cargo xtask setup` builds them.
 pub fn guest(name: &str) -> Vec<u8> {
@@ -22,16 +23,21 @@ pub fn guest(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()))
 }
 
-/// The same component as another version, which is written with as many letters.
-pub fn versioned(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
-    assert_eq!(from.len(), to.len());
-    let places: Vec<usize> =
-        bytes.windows(from.len()).enumerate().filter(|(_, w)| *w == from.as_bytes()).map(|(at, _)| at).collect();
-    assert!(!places.is_empty(), "{from} is nowhere in the component");
-    for at in places {
-        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+/// The context of a call of this activity.
+pub fn activity_context(name: &str) -> Context {
+    Context {
+        name: name.to_owned(),
+        instance_id: "i".to_owned(),
+        version: None,
+        call_id: "i/e/1".to_owned(),
+        tags: Vec::new(),
     }
-    bytes
+}
+
+/// Lets an activity of a component run.
+pub async fn run_activity(component: &LoadedComponent, name: &str) -> ActivityRun {
+    let context = activity_context(name);
+    component.activity_code().unwrap().run(&context, &context.call_id, None).await
 }
 
 /// The default limits, changed.

@@ -7,7 +7,9 @@
 pub mod command;
 mod guest;
 mod image;
+mod version;
 mod world;
 
 pub use guest::{ANSWER, DONE, Guest, NOTHING, echo, neighbour};
 pub use image::Image;
+pub use version::rewritten;

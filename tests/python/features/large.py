@@ -1,8 +1,9 @@
 """Payloads of several MiB, kept by the scheduler: what fits through the messages of the SDK, and what is said of what does not."""
 
 from durabletask import client
+from durabletask.entities import EntityInstanceId
 from durabletask.grpc_options import GrpcChannelOptions
-from hub import PATIENCE, QUIET, Feature, expect, expect_in, expect_status, parse
+from hub import PATIENCE, QUIET, Feature, eventually, expect, expect_in, expect_status, parse
 
 MIB = 1 << 20
 WIDE = GrpcChannelOptions(max_receive_message_length=64 * MIB)
@@ -18,6 +19,14 @@ def give_large(_, length):
 @feature.activity
 def measure_large(_, text):
     return len(text)
+
+
+@feature.entity
+def shelf(ctx, value):
+    if ctx.operation == "keep":
+        ctx.set_state(value)
+    elif ctx.operation == "double":
+        ctx.set_state(ctx.get_state(str) * 2)
 
 
 @feature.orchestrator
@@ -41,6 +50,19 @@ def _(hub):
 @feature.scenario("5 MiB go through an orchestrator and two activities whose users allow large messages")
 def _(hub):
     expect(hub.run(pass_large_on, 5 * MIB), 5 * MIB)
+
+
+@feature.scenario("an entity keeps a state of 6 MiB")
+def _(hub):
+    own, entity = wide(hub), EntityInstanceId("shelf", hub.id())
+    own.signal_entity(entity, "keep", input="y" * (3 * MIB))
+    own.signal_entity(entity, "double")
+
+    def doubled():
+        found = own.get_entity(entity)
+        return found and found.get_typed_state() == "y" * (6 * MIB)
+
+    eventually("the state is doubled", doubled)
 
 
 @feature.scenario("what is too large for a worker of the SDK fails, and the text says what to do")
