@@ -6,11 +6,11 @@ mod support;
 
 use durawasm_host::abi::{ChildCall, Command, EntityId, EntityOperation, OpId, Request, Timestamp};
 use durawasm_host::orchestration::{
-    Answered, Decision, EntityContent, EventKind, ParkReason, RecordedKind, Session, Status, Turn, history_event,
-    response,
+    Answered, Decision, EntityContent, EventKind, HistoryEvent, Limits, ParkReason, Recorded, RecordedKind, Session,
+    Status, Turn, history_event, response,
 };
 use durawasm_proto::durabletask as pb;
-use support::journal::{Journal, failure, request};
+use support::journal::{Journal, failure, program, request};
 use support::script::{Script, activity, done, ok, session};
 
 fn entity(key: &str) -> EntityId {
@@ -287,6 +287,105 @@ fn a_grant_that_comes_together_with_what_cancels_the_lock_is_released() {
     let granted = run.granted(1);
     // Given back when it is not wanted any more, and again when it is granted: together or one by one, the same is sent.
     assert_eq!(run.episode(vec![ok(2), granted]).last(), ["unlock @account@a", "unlock @account@a"]);
+}
+
+/// As another host would have recorded it, which makes up other ids.
+fn of_another_host(events: Vec<HistoryEvent>) -> Vec<HistoryEvent> {
+    let renamed = |kind| match kind {
+        EventKind::Recorded(recorded) => EventKind::Recorded(Recorded {
+            request: recorded.request.map(|id| format!("{id} of another host")),
+            ..recorded
+        }),
+        EventKind::Answered { of, request, outcome } => {
+            EventKind::Answered { of, request: format!("{request} of another host"), outcome }
+        }
+        other => other,
+    };
+    events.into_iter().map(|event| HistoryEvent { kind: renamed(event.kind), ..event }).collect()
+}
+
+#[test]
+fn a_lock_that_is_given_up_in_the_turn_that_asks_for_it_is_known_by_the_request_that_the_history_holds() {
+    let answers =
+        || vec![vec![lock(1, &["a"]), Command::Cancel(1), activity(2, "x")], vec![lock(3, &["b"])], vec![done()]];
+    let run = Run::start(answers());
+    assert_eq!(run.last()[..2], ["lock @account@a", "unlock @account@a"]);
+    let granted = run.granted(1);
+    let run = run.episode(vec![granted.clone()]);
+    assert_eq!(run.last(), ["unlock @account@a"]);
+    let run = run.episode(vec![ok(3)]);
+    assert_eq!(run.last(), ["lock @account@b"], "it does not count as a lock that is waited for");
+    run.replays(answers());
+    // A fork, and whatever another host began.
+    let turn = session(Script::new(answers())).apply(of_another_host(run.journal.past.clone()), []).unwrap();
+    assert_eq!(turn.actions, [], "all is in the history");
+    // The grant is the next thing that happens.
+    let mut run = Run::start(answers());
+    let new = run.journal.episode(vec![granted]);
+    let mut theirs = session(Script::new(answers()));
+    let past = of_another_host(run.journal.past.clone());
+    let turn = theirs.apply(past, of_another_host(new)).unwrap();
+    let [Decision::Entity(message)] = turn.actions.iter().map(|action| &action.decision).collect::<Vec<_>>()[..] else {
+        panic!("{turn:?}")
+    };
+    let EntityContent::Unlock { entity, section } = &message.content else { panic!("{message:?}") };
+    assert_eq!(entity, "@account@a");
+    assert!(section.ends_with(" of another host"), "{section}");
+}
+
+#[test]
+fn a_lock_that_is_given_up_does_not_count_as_something_that_is_waited_for() {
+    let give_up = |op| [lock(op, &["a"]), Command::Cancel(op), Command::Cancel(op)];
+    let commands = [give_up(1).to_vec(), give_up(2).to_vec(), vec![activity(3, "x")]].concat();
+    let limits = Limits { pending: 1, ..Limits::default() };
+    let mut session = Session::new(Script::new([commands]), "parent", program(), limits);
+    let new = Journal::default().begin("o", None, vec![]);
+    let turn = session.apply([], new).unwrap();
+    assert_eq!((turn.actions.len(), session.open_ops()), (5, 1));
+}
+
+#[test]
+fn a_lock_that_is_waited_for_at_the_end_is_given_back_before_it() {
+    let ends = [
+        (done(), "Completed"),
+        (Command::Complete(Err(vec![failure("E")])), "Failed E"),
+        (
+            Command::ContinueAsNew(durawasm_host::abi::NextGeneration {
+                input: None,
+                keep_events: false,
+                version: durawasm_host::abi::NextVersion::Keep,
+            }),
+            "ContinuedAsNew",
+        ),
+        (call(3, "a"), "Failed EntityNotLocked"),
+    ];
+    for (end, expected) in ends {
+        let answers = || vec![vec![lock(1, &["a", "b"]), activity(2, "x")], vec![end.clone()]];
+        let run = Run::start(answers());
+        let granted = run.granted(1);
+        let request = run.request(1);
+        // A grant that comes behind the end changes nothing of that.
+        for events in [vec![ok(2)], vec![ok(2), granted]] {
+            let run = Run::start(answers()).episode(events);
+            assert_eq!(run.last(), ["unlock @account@a", "unlock @account@b", expected]);
+            for action in &run.turns.last().unwrap().actions[..2] {
+                let Decision::Entity(message) = &action.decision else { panic!("{action:?}") };
+                assert!(matches!(&message.content, EntityContent::Unlock { section, .. } if *section == request));
+            }
+            let mut past = run.journal.past.clone();
+            past.push(HistoryEvent { id: 5, time: past[0].time, kind: EventKind::Completed });
+            if expected != "Failed EntityNotLocked" {
+                let turn = session(Script::new(answers())).apply(past, []).unwrap();
+                assert_eq!(turn.actions, [], "all is in the history");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_terminated_orchestration_leaves_what_it_waits_for_to_the_scheduler() {
+    let run = Run::start(vec![vec![lock(1, &["a"])]]).episode(vec![EventKind::Terminated { output: None }]);
+    assert_eq!(run.last(), ["Terminated"]);
 }
 
 #[test]

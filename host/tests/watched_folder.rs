@@ -215,6 +215,52 @@ fn another_component_that_offers_the_same_in_the_same_version_is_refused() {
     assert!(matches!(left_out(&told), LoadCause::Registry(RegistryError::Ambiguous { .. })), "{told:?}");
 }
 
+/// What the host's supply does when a version is undeployed.
+fn undeploy(stand: &Stand, version: &str) {
+    let mut registry = durawasm_host::registry::Registry::clone(&stand.registry.current());
+    let name = registry.components()[0].name().to_owned();
+    registry.remove(&name, version).unwrap();
+    stand.registry.replace(registry);
+}
+
+#[test]
+fn what_is_in_the_folder_is_run_although_the_same_was_undeployed_elsewhere() {
+    let mut stand = Stand::new();
+    assert!(stand.pass(MOMENT).is_empty());
+    undeploy(&stand, "1.0.0");
+    let told = stand.pass(MOMENT);
+    assert!(matches!(&told[..], [Notice::Deployed { component, .. }] if component.version() == "1.0.0"), "{told:?}");
+    assert_eq!(stand.versions(), ["1.0.0"]);
+    assert!(stand.registry.current().orchestrator("says", None).is_some());
+    assert!(stand.pass(LONG).is_empty(), "once");
+    // What is not in the folder any more is not run again.
+    std::fs::remove_file(stand.path("shop.wasm")).unwrap();
+    assert!(matches!(&stand.pass(MOMENT)[..], [Notice::FileGone { .. }]));
+    undeploy(&stand, "1.0.0");
+    assert!(stand.pass(LONG).is_empty());
+    assert!(stand.versions().is_empty());
+}
+
+#[test]
+fn what_found_no_place_in_the_folder_is_run_when_what_stood_there_was_undeployed() {
+    let mut stand = Stand::new();
+    let mut other = guest("version_one");
+    other.extend_from_slice(b"\0\x05\x04note");
+    stand.put("shop.wasm", &other);
+    assert!(matches!(left_out(&stand.pass(MOMENT)), LoadCause::Registry(RegistryError::ChangedContent { .. })));
+    assert!(stand.pass(LONG).is_empty(), "told once");
+    let before = stand.registry.current().components()[0].digest().to_owned();
+    undeploy(&stand, "1.0.0");
+    let told = stand.pass(MOMENT);
+    let [Notice::Deployed { component, took }, Notice::FileGone { component: gone, .. }] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert!(component.digest() != before && gone.digest() == before, "{told:?}");
+    assert!(*took < LONG, "the time that it had no place does not count: {took:?}");
+    assert_eq!(stand.versions(), ["1.0.0"]);
+    assert!(stand.pass(LONG).is_empty());
+}
+
 #[test]
 fn a_folder_with_nothing_to_run_is_refused_at_the_start() {
     let place = tempfile::tempdir().unwrap();

@@ -219,7 +219,7 @@ pub(crate) fn left_out(cause: &LoadCause) -> Code {
 fn load_code(error: &LoadError) -> Code {
     match error {
         LoadError::Contract(ContractError::OtherVersion { .. }) => Code::WrongWitVersion,
-        LoadError::Contract(_) => Code::InvalidComponent,
+        LoadError::Contract(_) | LoadError::Panic(_) => Code::InvalidComponent,
         LoadError::Refused(_) => Code::BeyondPolicy,
         LoadError::Unavailable(_) => Code::GrantUnavailable,
     }

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use durawasm_proto::v1;
-use sha2::{Digest as _, Sha256};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 use super::backoff::Backoff;
 use super::channel::Channel;
@@ -29,7 +28,7 @@ pub(crate) struct Supply {
     pub(crate) notices: Notices,
     /// What came from the scheduler, by digest: name and version.
     supplied: HashMap<String, (String, String)>,
-    /// What cannot be run here, by digest and manifest. It is told once.
+    /// What cannot be run beside what is here, by digest and manifest. It is told once, and tried again when something has gone.
     refused: HashSet<(String, String)>,
 }
 
@@ -60,22 +59,35 @@ impl Supply {
         }
     }
 
+    /// Ends when the scheduler cannot be heard any more. What could not be fetched is fetched again after a while, however long nothing
+    /// changes, and does not keep what changes meanwhile waiting.
     async fn follow(&mut self, backoff: &mut Backoff) -> Result<(), Status> {
         let request = self.channel.request(v1::WatchDeploymentsRequest {});
         let mut changes = self.channel.durawasm().watch_deployments(request).await?.into_inner();
-        let mut pending = changes.message().await?;
-        while let Some(deployments) = pending {
-            backoff.reset();
-            self.apply(&deployments).await?;
-            pending = changes.message().await?;
+        let mut deployments = change(&mut changes).await?;
+        loop {
+            let Err(status) = self.apply(&deployments).await else {
+                backoff.reset();
+                deployments = change(&mut changes).await?;
+                continue;
+            };
+            tracing::debug!(code = ?status.code(), "not all that is deployed could be fetched: {}", status.message());
+            if let Ok(changed) = tokio::time::timeout(backoff.next(), change(&mut changes)).await {
+                deployments = changed?;
+            }
         }
-        Err(Status::unavailable("the scheduler closed the stream"))
     }
 
-    /// Makes the registry what the scheduler says.
+    /// Makes the registry what the scheduler says, as far as it can be fetched.
+    ///
+    /// # Errors
+    /// The first reason why something was not.
     async fn apply(&mut self, deployments: &v1::Deployments) -> Result<(), Status> {
+        // First, because what goes may stand in the way of what comes.
+        self.retire(deployments);
+        let mut unfetched = None;
         for version in &deployments.versions {
-            if self.is_there(version) || self.refused.contains(&(version.digest.clone(), version.manifest.clone())) {
+            if self.is_there(version) || self.refused.contains(&key(version)) {
                 continue;
             }
             let begun = Instant::now();
@@ -93,22 +105,20 @@ impl Supply {
                     drop(self.notices.send(notice));
                 }
                 Err(Missed::Refused(cause)) => {
-                    self.refused.insert((version.digest.clone(), version.manifest.clone()));
+                    self.refused.insert(key(version));
                     let path = format!("{} {}, deployed to the scheduler", version.name, version.version).into();
                     drop(self.notices.send(Notice::LeftOut(LoadFailure { path, cause })));
                 }
-                // The stream is opened anew, and all that is missing is looked at again.
-                Err(Missed::Unfetched(status)) => return Err(status),
+                Err(Missed::Unfetched(status)) => drop(unfetched.get_or_insert(status)),
             }
         }
-        self.retire(deployments);
         let defaults: BTreeMap<String, (String, String)> = deployments
             .defaults
             .iter()
             .map(|default| (default.name.clone(), (default.version.clone(), default.canary.clone())))
             .collect();
         self.registry.set_defaults(defaults);
-        Ok(())
+        unfetched.map_or(Ok(()), Err)
     }
 
     fn is_there(&self, version: &v1::ComponentVersion) -> bool {
@@ -119,10 +129,12 @@ impl Supply {
                 || Manifest::parse(&version.manifest).is_ok_and(|manifest| manifest == *there.manifest()))
     }
 
-    /// Lets go of what came from the scheduler and is not deployed any more.
+    /// Lets go of what came from the scheduler and is not deployed any more. Then what was refused may find its place; and what was
+    /// refused and is not deployed any more is a new matter if it is deployed again.
     fn retire(&mut self, deployments: &v1::Deployments) {
         let registry = &self.registry;
         let notices = &self.notices;
+        let before = self.supplied.len();
         self.supplied.retain(|digest, (name, version)| {
             let stays = deployments.versions.iter().any(|there| there.digest == *digest);
             if !stays && let Some(component) = registry.remove(name, version) {
@@ -130,6 +142,11 @@ impl Supply {
             }
             stays
         });
+        if self.supplied.len() < before {
+            self.refused.clear();
+        } else {
+            self.refused.retain(|refused| deployments.versions.iter().any(|there| key(there) == *refused));
+        }
     }
 
     /// Fetches a component, and runs it from now on.
@@ -137,13 +154,17 @@ impl Supply {
         let manifest = Manifest::parse(&version.manifest).map_err(|error| Missed::Refused(error.into()))?;
         let bytes = self.fetch(version).await.map_err(Missed::Unfetched)?;
         let (loader, registry, announced) = (Arc::clone(&self.loader), self.registry.clone(), version.clone());
-        let load = move || -> Result<(Added, Arc<LoadedComponent>), LoadCause> {
-            let component = Arc::new(loader.load_aside(&bytes, manifest)?);
-            check(&component, &announced)?;
-            Ok((registry.add(Arc::clone(&component))?, component))
+        let load = move || -> Result<(Added, Arc<LoadedComponent>), Missed> {
+            check_content(&bytes, &announced).map_err(Missed::Unfetched)?;
+            let load = || -> Result<(Added, Arc<LoadedComponent>), LoadCause> {
+                let component = Arc::new(loader.load_aside(&bytes, manifest)?);
+                check(&component, &announced)?;
+                Ok((registry.add(Arc::clone(&component))?, component))
+            };
+            load().map_err(Missed::Refused)
         };
         match tokio::task::spawn_blocking(load).await {
-            Ok(loaded) => loaded.map_err(Missed::Refused),
+            Ok(loaded) => loaded,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
@@ -158,18 +179,33 @@ impl Supply {
                 break;
             }
         }
-        let content: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        if content != version.content {
-            return Err(Status::data_loss(format!(
-                "{} of {} bytes of component `{}` version {} came, and they are not what was deployed",
-                bytes.len(),
-                version.bytes,
-                version.name,
-                version.version
-            )));
-        }
         Ok(bytes)
     }
+}
+
+/// What is deployed from now on.
+async fn change(changes: &mut Streaming<v1::Deployments>) -> Result<v1::Deployments, Status> {
+    changes.message().await?.ok_or_else(|| Status::unavailable("the scheduler closed the stream"))
+}
+
+/// What makes a refusal the same one.
+fn key(version: &v1::ComponentVersion) -> (String, String) {
+    (version.digest.clone(), version.manifest.clone())
+}
+
+/// Refuses bytes that are not those that were deployed. Not for an async thread: there may be many.
+fn check_content(bytes: &[u8], announced: &v1::ComponentVersion) -> Result<(), Status> {
+    // Without an environment, the digest is that of the bytes.
+    if Manifest::default().digest(bytes) == announced.content {
+        return Ok(());
+    }
+    Err(Status::data_loss(format!(
+        "{} of {} bytes of component `{}` version {} came, and they are not what was deployed",
+        bytes.len(),
+        announced.bytes,
+        announced.name,
+        announced.version
+    )))
 }
 
 /// Refuses a component that is another one than was announced.

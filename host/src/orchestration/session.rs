@@ -212,7 +212,7 @@ impl<G: Guest> Session<G> {
 
     /// How many ops wait for the result of an action.
     pub fn open_ops(&self) -> usize {
-        self.ledger.open()
+        self.ledger.open() - self.entities.unwanted()
     }
 
     /// What the session knows of its component.

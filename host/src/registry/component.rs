@@ -56,6 +56,12 @@ pub enum LoadError {
     /// What it was granted is not there.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The host failed over it, and has said where.
+    #[error(
+        "the host failed while it compiled it: {0}. All else goes on. Report it with the component and the host's log; \
+         until it is mended, build the component with another compiler version or another optimization level"
+    )]
+    Panic(String),
 }
 
 impl LoadedComponent {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::component::LoadError;
 use super::loader::{self, LoadCause, LoadFailure, Loader};
-use super::{Added, LoadedComponent, Notice, Notices, Registry, RegistryHandle};
+use super::{Added, LoadedComponent, Notice, Notices, Registry, RegistryError, RegistryHandle};
 use crate::deployment::Manifest;
 
 /// A folder from which nothing can be run.
@@ -78,14 +78,31 @@ struct File {
     run: Option<Arc<LoadedComponent>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     /// It has changed a moment ago.
     Settling,
     /// It is no component. That may be because it is not written to its end.
     Doubtful,
-    /// There is nothing more to do about it.
+    /// There is nothing more to do about it, unless what it held is not run any more.
     Done,
+    /// This component leaves it no place. It is looked at again when that one is not run any more.
+    Displaced { name: String, version: String },
+}
+
+impl Stage {
+    /// What a file is that cannot be run.
+    fn after(cause: &LoadCause) -> Self {
+        match cause {
+            LoadCause::Registry(RegistryError::ChangedContent { name, version, .. }) => {
+                Self::Displaced { name: name.clone(), version: version.clone() }
+            }
+            LoadCause::Registry(RegistryError::Ambiguous { loaded, version, .. }) => {
+                Self::Displaced { name: loaded.clone(), version: version.clone() }
+            }
+            _ => Self::Done,
+        }
+    }
 }
 
 /// What tells that a file is another one, or has changed: of the component, and of its manifest.
@@ -138,11 +155,11 @@ impl WatchedFolder {
                 registry.add(Arc::clone(&component))?;
                 Ok(component)
             };
-            let (run, failure) = match add() {
-                Ok(component) => (Some(component), None),
-                Err(cause) => (None, Some(LoadFailure { path: file.clone(), cause })),
+            let (run, stage, failure) = match add() {
+                Ok(component) => (Some(component), Stage::Done, None),
+                Err(cause) => (None, Stage::after(&cause), Some(LoadFailure { path: file.clone(), cause })),
             };
-            folder.files.insert(file, File { mark, since: now, stage: Stage::Done, run });
+            folder.files.insert(file, File { mark, since: now, stage, run });
             failures.extend(failure);
         }
         if registry.components().is_empty() {
@@ -182,16 +199,22 @@ impl WatchedFolder {
                 (file.mark, file.since, file.stage) = (mark, now, Stage::Settling);
             }
             let age = now.saturating_duration_since(file.since);
-            let ripe = match file.stage {
+            let ripe = match &file.stage {
                 Stage::Settling => age >= SETTLED,
                 Stage::Doubtful => age >= PATIENCE,
-                Stage::Done => continue,
+                Stage::Done => {
+                    file.run_again(&path, registry).into_iter().for_each(tell);
+                    continue;
+                }
+                Stage::Displaced { name, version } => registry.current().component(name, version).is_none(),
             };
             if !ripe {
-                again = SOON;
+                again = if matches!(file.stage, Stage::Displaced { .. }) { again } else { SOON };
                 continue;
             }
             let begun = Instant::now();
+            // The moment that it took to settle is part of what it took; that it was displaced is not.
+            let settled = if matches!(file.stage, Stage::Displaced { .. }) { Duration::ZERO } else { age };
             match load(&path, mark, &self.loader, registry) {
                 // It changed while it was read.
                 None => {
@@ -203,17 +226,17 @@ impl WatchedFolder {
                     again = SOON;
                 }
                 Some(Err(cause)) => {
-                    file.stage = Stage::Done;
+                    file.stage = Stage::after(&cause);
                     tell(Notice::LeftOut(LoadFailure { path, cause }));
                 }
                 Some(Ok((added, component))) => {
                     file.stage = Stage::Done;
                     let before = file.run.replace(Arc::clone(&component));
                     match added {
-                        // The moment that it took to settle is part of it.
-                        Added::New => {
-                            tell(Notice::Deployed { component: Arc::clone(&component), took: age + begun.elapsed() })
-                        }
+                        Added::New => tell(Notice::Deployed {
+                            component: Arc::clone(&component),
+                            took: settled + begun.elapsed(),
+                        }),
                         Added::Regranted => tell(Notice::Regranted(Arc::clone(&component))),
                         Added::AlreadyThere => {}
                     }
@@ -243,6 +266,27 @@ impl WatchedFolder {
             }
         };
         std::thread::Builder::new().name("components".to_owned()).spawn(run).map(drop)
+    }
+}
+
+impl File {
+    /// What the file holds is run for as long as it is there: also when the same component, brought by somebody else, was taken away.
+    fn run_again(&mut self, path: &Path, registry: &RegistryHandle) -> Option<Notice> {
+        let component = self.run.as_ref()?;
+        let there = |there: &&Arc<LoadedComponent>| there.digest() == component.digest();
+        if registry.current().component(component.name(), component.version()).filter(there).is_some() {
+            return None;
+        }
+        match registry.add(Arc::clone(component)) {
+            Ok(Added::New) => Some(Notice::Deployed { component: Arc::clone(component), took: Duration::ZERO }),
+            // Somebody else was faster.
+            Ok(Added::AlreadyThere | Added::Regranted) => None,
+            Err(error) => {
+                let cause = LoadCause::Registry(error);
+                self.stage = Stage::after(&cause);
+                Some(Notice::LeftOut(LoadFailure { path: path.to_owned(), cause }))
+            }
+        }
     }
 }
 

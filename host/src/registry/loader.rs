@@ -1,6 +1,7 @@
 //! From bytes to a component that can be run, without disturbing what runs.
 
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -84,7 +85,7 @@ impl Loader {
     /// If it cannot be run.
     pub fn load(&self, bytes: &[u8], manifest: Manifest) -> Result<LoadedComponent, LoadError> {
         let deployment = Deployment::new(manifest, self.terms.clone());
-        LoadedComponent::load(bytes, &self.engines, &self.cache, deployment)
+        guarded(|| LoadedComponent::load(bytes, &self.engines, &self.cache, deployment))
     }
 
     /// Makes a component while others run. Returns when it is done.
@@ -94,6 +95,15 @@ impl Loader {
     pub fn load_aside(&self, bytes: &[u8], manifest: Manifest) -> Result<LoadedComponent, LoadError> {
         self.aside.install(|| self.load(bytes, manifest))
     }
+}
+
+/// A component on which the compiler fails is one that cannot be run, and nothing more: others can.
+fn guarded<T>(load: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+    // What it had begun is dropped, and what it shares with others is locked by means that know no poison.
+    panic::catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(LoadError::Panic(said.unwrap_or("it said nothing").to_owned()))
+    })
 }
 
 /// Lowers the priority of this thread, where a thread has one of its own.
@@ -121,4 +131,18 @@ pub(super) fn deploy(
     let component = Arc::new(component);
     let added = registry.add(Arc::clone(&component))?;
     Ok((added, component))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_that_panics_refuses_one_component_and_says_so() {
+        let load = |bytes: &[u8]| -> Result<(), LoadError> { panic!("{} bytes are too many", bytes.len()) };
+        let error = guarded(|| load(&[1, 2])).expect_err("it panics");
+        assert!(error.to_string().contains("2 bytes are too many"), "{error}");
+        let error = guarded(|| -> Result<(), LoadError> { panic::panic_any(7) }).expect_err("it panics");
+        assert!(error.to_string().contains("said nothing"), "{error}");
+    }
 }

@@ -15,11 +15,19 @@ use durawasm_host::orchestration::{Limits, Session};
 use durawasm_host::registry::LoadedComponent;
 use durawasm_host::sandbox::{ActivityRun, CodeCache, Engines, Orchestrator, SandboxLimits};
 
+fn guests() -> PathBuf {
+    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
+    std::env::var_os("DURAWASM_TEST_GUESTS").map_or_else(|| target.join("guests/tests"), PathBuf::from)
+}
+
+/// Where tests keep what they compile again and again.
+pub fn code_cache() -> PathBuf {
+    guests().join("code")
+}
+
 /// A component of `tests/guests/`, as `cargo xtask setup` builds them.
 pub fn guest(name: &str) -> Vec<u8> {
-    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let folder = std::env::var_os("DURAWASM_TEST_GUESTS").map_or_else(|| target.join("guests/tests"), PathBuf::from);
-    let path = folder.join(format!("test_{name}.wasm"));
+    let path = guests().join(format!("test_{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()))
 }
 

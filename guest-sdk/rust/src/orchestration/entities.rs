@@ -4,6 +4,7 @@
 //! the orchestrator can handle.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -199,13 +200,13 @@ struct Section {
     op: OpId,
     entities: Vec<EntityId>,
     granted: bool,
-    /// The calls that were made in it.
-    calls: Vec<(OpId, EntityId)>,
+    /// The latest call of each entity that was made in it. The one before it had been answered or given up by then.
+    calls: BTreeMap<EntityId, OpId>,
 }
 
 impl Locks {
     fn asked(&self, op: OpId, entities: Vec<EntityId>) {
-        self.0.borrow_mut().push(Section { op, entities, granted: false, calls: Vec::new() });
+        self.0.borrow_mut().push(Section { op, entities, granted: false, calls: BTreeMap::new() });
     }
 
     /// The op is resolved: if it is a lock, the section begins.
@@ -230,27 +231,29 @@ impl Locks {
 
     fn called(&self, op: OpId, entity: &EntityId) {
         if let Some(section) = self.0.borrow_mut().first_mut() {
-            section.calls.push((op, entity.clone()));
+            section.calls.insert(entity.clone(), op);
         }
     }
 
     fn check_call(&self, instance: &Instance, entity: &EntityId) -> Result<()> {
         let sections = self.0.borrow();
         let Some(section) = sections.first() else { return Ok(()) };
-        let locked = list(&section.entities);
+        let locked = || list(&section.entities);
         let (error_type, message) = if !section.granted {
             let message = format!(
-                "`{entity}` cannot be called while this orchestration waits for the lock of {locked}: await the lock before calls, or call \
-                 before asking for it"
+                "`{entity}` cannot be called while this orchestration waits for the lock of {}: await the lock before calls, or call \
+                 before asking for it",
+                locked()
             );
             ("EntityNotLocked", message)
         } else if !section.entities.contains(entity) {
             let message = format!(
-                "`{entity}` cannot be called from a critical section that has locked {locked}: only these may be called there. Lock it \
-                 together with the others, or call it outside the critical section"
+                "`{entity}` cannot be called from a critical section that has locked {}: only these may be called there. Lock it \
+                 together with the others, or call it outside the critical section",
+                locked()
             );
             ("EntityNotLocked", message)
-        } else if section.calls.iter().any(|(op, other)| other == entity && instance.is_pending(*op)) {
+        } else if section.calls.get(entity).is_some_and(|op| instance.is_pending(*op)) {
             let message = format!(
                 "`{entity}` cannot be called from a critical section before the call before it was answered: await one call of an entity \
                  before the next"
@@ -369,6 +372,27 @@ mod tests {
         };
         assert_eq!(calls(&commands), 2, "{commands:?}");
         assert!(matches!(commands[..], [.., Command::SignalEntity(_), Command::Unlock(1), _]), "{commands:?}");
+    }
+
+    #[test]
+    fn a_section_remembers_one_call_of_each_entity_however_many_there_are() {
+        let (mut execution, _) = start(|ctx| async move {
+            let _section = ctx.lock([account("a"), account("b")]).await?;
+            for _ in 0..10 {
+                ctx.call_entity::<()>(account("a"), "x", &()).await?;
+                ctx.call_entity::<()>(account("b"), "x", &()).await?;
+            }
+            let remembered = ctx.instance().locks.0.borrow()[0].calls.len();
+            Ok(remembered.to_string())
+        });
+        let mut commands = Vec::new();
+        for op in 1..=21 {
+            commands = execution.resume(vec![resolved(op, op, "null")]);
+        }
+        let [Command::Unlock(1), Command::Complete(Ok(Some(remembered)))] = commands.as_slice() else {
+            panic!("{commands:?}");
+        };
+        assert_eq!(remembered, "2");
     }
 
     #[test]

@@ -195,7 +195,7 @@ async fn a_second_stream_takes_over_and_the_first_stays_until_all_that_came_on_i
 }
 
 #[tokio::test]
-async fn a_stream_on_which_nothing_is_open_ends_when_another_one_takes_over() {
+async fn a_stream_on_which_nothing_is_open_ends_soon_after_another_one_took_over() {
     let mut world = World::new().await;
     let (_, mut stream) = world.stream().await;
     for _ in 0..3 {

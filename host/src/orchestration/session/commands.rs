@@ -23,7 +23,7 @@ impl<G: Guest> Session<G> {
             }
             self.command(command)?;
         }
-        let (pending, limit) = (self.ledger.open() + self.external.waiting(), self.limits.pending);
+        let (pending, limit) = (self.open_ops() + self.external.waiting(), self.limits.pending);
         if pending > limit && !self.replaying && self.ended.is_none() {
             let message = format!("it waits for {pending} results and events at the same time; {limit} are allowed");
             return Err(self.reached(Limit::Pending, &message).into());

@@ -6,8 +6,8 @@
 //! other section may be asked for (two orchestrations could then wait for each other). While a lock is waited for, no entity may be called
 //! at all. Code that breaks a rule fails as if it had panicked.
 //!
-//! A lock that is not wanted any more is given back at once. If the grant was on its way by then, or the scheduler is one that does not
-//! take back what was asked for, it comes all the same, and is given back again.
+//! A lock that is not wanted any more is given back at once, and so is one that is waited for when the execution ends. If the grant was on
+//! its way by then, or the scheduler is one that does not take back what was asked for, it comes all the same, and is given back again.
 //!
 //! Answers name the request that they answer. Which request belongs to which action is learnt from the history, or, of actions that
 //! are new, from what the turn sends.
@@ -26,9 +26,10 @@ use crate::abi::{EntityId, EntityOperation, Failure, OpId, Outcome};
 pub(super) struct Entities {
     /// The actions that wait for an answer, by their requests.
     requests: HashMap<String, i32>,
-    sections: Vec<Section>,
-    /// What was given back before it was granted, by the request.
-    given_up: HashMap<String, Vec<String>>,
+    /// The critical section that the orchestrator is in, or waits for.
+    section: Option<Section>,
+    /// The entities of locks that are not wanted any more and were not granted until now, by their ops. These stay open: the grant may come.
+    cancelled: HashMap<OpId, Vec<String>>,
 }
 
 /// A critical section that was asked for and is not over.
@@ -38,10 +39,22 @@ struct Section {
     entities: Vec<String>,
     /// The request that was granted; none while it is waited for.
     granted: Option<String>,
-    /// False: the guest has cancelled it, and it is released as soon as it is granted.
-    wanted: bool,
-    /// The calls that were made in it, and of which entity.
-    calls: Vec<(OpId, String)>,
+    /// The latest call of each entity that was made in it. The one before it had been answered or given up by then.
+    calls: HashMap<String, OpId>,
+}
+
+impl Section {
+    fn new(op: OpId, entities: Vec<String>) -> Self {
+        Self { op, entities, granted: None, calls: HashMap::new() }
+    }
+
+    fn called(&mut self, op: OpId, entity: &str) {
+        self.calls.insert(entity.to_owned(), op);
+    }
+
+    fn latest_call(&self, entity: &str) -> Option<OpId> {
+        self.calls.get(entity).copied()
+    }
 }
 
 impl Entities {
@@ -68,18 +81,19 @@ impl Entities {
         }
     }
 
-    fn section(&mut self, op: OpId) -> Option<&mut Section> {
-        self.sections.iter_mut().find(|section| section.op == op)
-    }
-
     /// The section that the orchestrator is in.
     fn current(&self) -> Option<&Section> {
-        self.wanted().filter(|section| section.granted.is_some())
+        self.section.as_ref().filter(|section| section.granted.is_some())
     }
 
-    /// The section that the orchestrator is in, or waits for.
-    fn wanted(&self) -> Option<&Section> {
-        self.sections.iter().find(|section| section.wanted)
+    /// Takes the section that this op asked for, if it is the one that the orchestrator is in or waits for.
+    fn take(&mut self, op: OpId) -> Option<Section> {
+        self.section.take_if(|section| section.op == op)
+    }
+
+    /// How many ops are open that nobody waits for.
+    pub(super) fn unwanted(&self) -> usize {
+        self.cancelled.len()
     }
 
     /// The request of an action that waits for an answer, if the history or a turn has told it.
@@ -111,35 +125,38 @@ impl<G: Guest> Session<G> {
         let entity = self.entity_id(&call.entity)?;
         self.check_payload("the input of entity operation", &call.operation, call.input.as_deref())?;
         self.check_call(&entity)?;
-        if let Some(section) = self.entities.sections.iter_mut().find(|section| section.wanted) {
-            section.calls.push((op, entity.clone()));
+        if let Some(section) = &mut self.entities.section {
+            section.called(op, &entity);
         }
         let content = EntityContent::Call { entity, operation: call.operation, input: call.input };
         Ok(Decision::Entity(EntityMessage::new(content)))
     }
 
     fn check_call(&self, entity: &str) -> Result<(), Stop> {
-        let Some(section) = self.entities.wanted() else { return Ok(()) };
-        let locked = section.entities.join(", ");
+        let Some(section) = &self.entities.section else { return Ok(()) };
+        let locked = || section.entities.join(", ");
         if section.granted.is_none() {
             return Err(self.breach(
                 "EntityNotLocked",
                 format!(
-                    "the orchestrator called the entity `{entity}` while it waits for the lock of {locked}: await the lock before calls, \
-                     or call before asking for it"
+                    "the orchestrator called the entity `{entity}` while it waits for the lock of {}: await the lock before calls, \
+                     or call before asking for it",
+                    locked()
                 ),
             ));
         }
-        if !section.entities.iter().any(|locked| locked == entity) {
+        // They are sorted.
+        if section.entities.binary_search_by(|locked| locked.as_str().cmp(entity)).is_err() {
             return Err(self.breach(
                 "EntityNotLocked",
                 format!(
-                    "the orchestrator called the entity `{entity}` from a critical section that has locked {locked}: only these may be \
-                     called there. Lock it together with the others, or call it outside the critical section"
+                    "the orchestrator called the entity `{entity}` from a critical section that has locked {}: only these may be \
+                     called there. Lock it together with the others, or call it outside the critical section",
+                    locked()
                 ),
             ));
         }
-        if section.calls.iter().any(|(op, other)| other == entity && self.ledger.awaits(*op)) {
+        if section.latest_call(entity).is_some_and(|op| self.ledger.awaits(op)) {
             return Err(self.breach(
                 "ParallelCalls",
                 format!(
@@ -165,7 +182,7 @@ impl<G: Guest> Session<G> {
     }
 
     pub(super) fn lock_entities(&mut self, op: OpId, entities: &[EntityId]) -> Result<Decision, Stop> {
-        if let Some(section) = self.entities.wanted() {
+        if let Some(section) = &self.entities.section {
             let (state, locked) =
                 (if section.granted.is_some() { "has locked" } else { "waits for" }, section.entities.join(", "));
             return Err(self.breach(
@@ -186,39 +203,32 @@ impl<G: Guest> Session<G> {
         ids.sort_unstable();
         ids.dedup();
         let entities = ids.clone();
-        self.entities.sections.push(Section { op, entities, granted: None, wanted: true, calls: Vec::new() });
+        self.entities.section = Some(Section::new(op, entities));
         Ok(Decision::Entity(EntityMessage::new(EntityContent::Lock { entities: ids })))
     }
 
     pub(super) fn unlock(&mut self, op: OpId) -> Result<(), Stop> {
-        if self.entities.section(op).is_none_or(|section| section.granted.is_none()) {
+        if self.entities.current().is_none_or(|section| section.op != op) {
             return Err(self.breach(
                 "NotLocked",
                 format!("the orchestrator released the lock of op {op}, which it does not hold"),
             ));
         }
-        self.release(op);
+        self.give_back(op);
         Ok(())
     }
 
-    /// The guest does not want this lock any more. False if the op is no lock.
+    /// The guest does not want this lock any more. False if the op is no lock that it has or waits for.
+    ///
+    /// What waits for its grant is given back at once, also where the grant is the next event: what is sent must not depend on how events
+    /// are grouped.
     pub(super) fn cancel_lock(&mut self, op: OpId) -> bool {
-        if self.entities.section(op).is_none() {
-            return false;
+        if self.entities.cancelled.contains_key(&op) {
+            return true;
         }
-        let action = self.ledger.action_of(op);
-        let request = action.and_then(|action| self.request_of(action));
-        let Some(section) = self.entities.section(op) else { return false };
-        section.wanted = false;
-        if section.granted.is_some() {
-            self.release(op);
-        } else if let Some(request) = request {
-            // Also where the grant is the next event: what is sent must not depend on how events are grouped.
-            section.granted = Some(request.clone());
-            let entities = section.entities.clone();
-            self.ledger.close(op);
-            self.release(op);
-            self.entities.given_up.insert(request, entities);
+        let Some(section) = self.give_back(op) else { return false };
+        if section.granted.is_none() {
+            self.entities.cancelled.insert(op, section.entities);
         }
         true
     }
@@ -238,44 +248,40 @@ impl<G: Guest> Session<G> {
             if self.ended.is_some() {
                 return Ok(());
             }
-            if let Some(entities) = self.entities.given_up.remove(request) {
-                self.unlock_all(entities, request);
+            let Some(awaited) = self.ledger.awaited(action, of) else { return Ok(()) };
+            if let Some(entities) = self.entities.cancelled.remove(&awaited.op) {
+                self.ledger.close(awaited.op);
                 self.entities.requests.remove(request);
+                self.unlock_all(&entities, request);
                 return Ok(());
             }
-            let Some(awaited) = self.ledger.awaited(action, of) else { return Ok(()) };
-            let Some(section) = self.entities.section(awaited.op) else { return Ok(()) };
+            let Some(section) = &mut self.entities.section else { return Ok(()) };
             section.granted = Some(request.to_owned());
-            if !section.wanted {
-                self.ledger.close(awaited.op);
-                self.release(awaited.op);
-            }
         }
         self.entities.requests.remove(request);
         self.resolved(of, action, outcome)
     }
 
-    /// The execution ends: what is still locked is released.
+    /// The execution ends: what is locked is released. So is what was asked for: a scheduler may grant it although nobody is left to take it.
     pub(super) fn release_all(&mut self) {
-        let granted = |section: &Section| section.granted.is_some().then_some(section.op);
-        let held: Vec<OpId> = self.entities.sections.iter().filter_map(granted).collect();
-        for op in held {
-            self.release(op);
+        if let Some(op) = self.entities.section.as_ref().map(|section| section.op) {
+            self.give_back(op);
         }
     }
 
-    /// Ends a section: each entity is released by a message of its own.
-    fn release(&mut self, op: OpId) {
-        let Some(at) = self.entities.sections.iter().position(|section| section.op == op) else { return };
-        let Section { entities, granted, .. } = self.entities.sections.swap_remove(at);
-        if let Some(request) = granted {
-            self.unlock_all(entities, &request);
+    /// Ends a section, also one that is not granted yet: each entity is released by a message of its own.
+    fn give_back(&mut self, op: OpId) -> Option<Section> {
+        let section = self.entities.take(op)?;
+        let asked = || self.ledger.action_of(op).and_then(|action| self.request_of(action));
+        if let Some(request) = section.granted.clone().or_else(asked) {
+            self.unlock_all(&section.entities, &request);
         }
+        Some(section)
     }
 
-    fn unlock_all(&mut self, entities: Vec<String>, section: &str) {
+    fn unlock_all(&mut self, entities: &[String], section: &str) {
         for entity in entities {
-            self.send(EntityContent::Unlock { entity, section: section.to_owned() });
+            self.send(EntityContent::Unlock { entity: entity.clone(), section: section.to_owned() });
         }
     }
 
@@ -297,5 +303,21 @@ impl<G: Guest> Session<G> {
             retriable: false,
             properties: Vec::new(),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_remembers_one_call_of_each_entity_however_many_there_are() {
+        let mut section = Section::new(1, vec!["@account@a".to_owned(), "@account@b".to_owned()]);
+        for op in (2..10_000).step_by(2) {
+            section.called(op, "@account@a");
+            section.called(op + 1, "@account@b");
+        }
+        assert_eq!((section.latest_call("@account@a"), section.latest_call("@account@b")), (Some(9_998), Some(9_999)));
+        assert_eq!((section.latest_call("@account@c"), section.calls.len()), (None, 2));
     }
 }
