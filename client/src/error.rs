@@ -118,7 +118,7 @@ impl Error {
             // The protocol has INVALID_ARGUMENT for this as well; our scheduler says which it means.
             tonic::Code::InvalidArgument if says_too_large(&status) => ErrorKind::TooLarge,
             tonic::Code::InvalidArgument => ErrorKind::Invalid,
-            tonic::Code::FailedPrecondition => ErrorKind::Refused,
+            tonic::Code::FailedPrecondition | tonic::Code::Aborted => ErrorKind::Refused,
             tonic::Code::ResourceExhausted | tonic::Code::OutOfRange => ErrorKind::TooLarge,
             tonic::Code::DeadlineExceeded => ErrorKind::TimedOut,
             tonic::Code::Unauthenticated => ErrorKind::Unauthenticated,

@@ -1,5 +1,8 @@
 //! What clients ask for: start, raise, terminate, suspend, resume, describe.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
 
@@ -241,6 +244,15 @@ impl Partition {
         let open_timers = self.timers.count(record.run);
         let description = Description { record, open_timers, unserved, worker, returned_episodes, returned_activities };
         Ok(Reply::Described(Some(Box::new(description))))
+    }
+
+    /// The activities that were called and not answered, by name and version. Whatever has one is in memory.
+    pub(super) fn count_open_activities(&self) -> BTreeMap<(Arc<str>, Arc<str>), usize> {
+        let mut counts = BTreeMap::new();
+        for route in self.instances.values().flat_map(|instance| instance.activities.values()).map(|open| &open.route) {
+            *counts.entry((Arc::clone(&route.name), Arc::clone(&route.version))).or_default() += 1;
+        }
+        counts
     }
 
     /// Refuses a payload over the limit.

@@ -62,6 +62,8 @@ pub enum Input {
     AnswerQuestion(StreamId, u64, Box<QuestionOutcome>),
     /// Somebody asks how many hosts run each of these.
     CountHosts(RequestId, Vec<Route>),
+    /// Somebody asks which activities were called and not answered.
+    CountOpenActivities(RequestId),
     /// A client asks what an instance waits for.
     Describe(RequestId, InstanceId),
     /// A worker's stream is there.
@@ -193,6 +195,8 @@ pub enum Reply {
     Described(Option<Box<Description>>),
     /// So many hosts run each of these, and so many there are.
     Hosts(Vec<usize>, usize),
+    /// So many activities were called and not answered, by name and version.
+    OpenActivities(BTreeMap<(Arc<str>, Arc<str>), usize>),
     /// So many instances were forgotten.
     Purged(u32),
     /// So many entities were let go, and so many locks released.
@@ -242,6 +246,9 @@ pub enum Refusal {
     /// The request makes sense, but not for the instance as it is now.
     #[error("{0}")]
     Precondition(String),
+    /// Somebody else has taken the call over.
+    #[error("{0}")]
+    Superseded(String),
     /// Nobody is there who could do it.
     #[error("{0}")]
     Unserved(String),

@@ -173,6 +173,10 @@ impl Partition {
                 let (counts, all) = self.dispatcher.count_hosts(&routes);
                 self.reply(request, Ok(Reply::Hosts(counts, all)));
             }
+            Input::CountOpenActivities(request) => {
+                let open = self.count_open_activities();
+                self.reply(request, Ok(Reply::OpenActivities(open)));
+            }
             Input::Describe(request, id) => {
                 let answer = self.describe(&id, lookup);
                 self.reply(request, answer);

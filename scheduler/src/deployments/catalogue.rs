@@ -1,13 +1,17 @@
 //! What is deployed, and what may be changed about it.
 
 use durawasm_proto::v1;
+use prost::Message as _;
 
+use super::usage::Usage;
 use crate::core::versions::WHOLE;
 
 /// Names and versions are short.
 const LONGEST_NAME: usize = 256;
 /// So is all else that is said of a component; schemas are the largest part of it.
 const LONGEST_TEXTS: usize = 1 << 20;
+/// All that is said of a hub's deployments. It is one message, which each host gets anew with each change.
+const LARGEST_CATALOGUE: usize = 16 << 20;
 
 /// All that is deployed in a hub.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,10 +81,23 @@ pub enum Refused {
     /// There is no earlier default.
     #[error("{0}")]
     NothingBefore(String),
+    /// There is no room.
+    #[error(
+        "what is said of the components of this hub would have more than {LARGEST_CATALOGUE} bytes: remove versions that nobody needs \
+         (`durawasm versions`)"
+    )]
+    Full,
+    /// The bytes of a version are not there: they were not wanted, because they were there when that was decided.
+    #[error(
+        "component `{name}` version {version} was removed while it was deployed again: deploy it once more, and its bytes are taken"
+    )]
+    Vanished {
+        /// The component.
+        name: String,
+        /// The version.
+        version: String,
+    },
 }
-
-/// Instances in flight, by orchestrator and version.
-pub type Usage = Vec<v1::VersionUsage>;
 
 impl Catalogue {
     /// As it was kept, or as it travels.
@@ -128,13 +145,30 @@ impl Catalogue {
         self.wire.versions.iter().find(|there| there.digest == digest)
     }
 
+    /// Whether some version has these bytes.
+    #[must_use]
+    pub(super) fn names(&self, content: &str) -> bool {
+        self.wire.versions.iter().any(|there| there.content == content)
+    }
+
     /// Whether a component may be deployed beside what is there. True: it is there already.
     ///
     /// # Errors
     /// If not.
     pub fn check(&self, new: &v1::ComponentVersion) -> Result<bool, Refused> {
         check_form(new)?;
-        if let Some(there) = self.find(&new.name, &new.version) {
+        if self.wire.versions.iter().any(|there| there.digest == new.digest && there.content != new.content) {
+            return Err(Refused::Invalid(format!(
+                "component `{}` version {} comes with the digest {}, which other bytes have: a digest covers the bytes",
+                new.name, new.version, new.digest
+            )));
+        }
+        let there = self.find(&new.name, &new.version);
+        let without = self.wire.encoded_len() - there.map_or(0, prost::Message::encoded_len);
+        if without + new.encoded_len() > LARGEST_CATALOGUE {
+            return Err(Refused::Full);
+        }
+        if let Some(there) = there {
             if there.digest == new.digest {
                 return Ok(true);
             }
@@ -165,29 +199,31 @@ impl Catalogue {
         Ok(false)
     }
 
-    /// Adds a version, or takes the manifest of one that is there anew: guests see nothing of what may differ.
+    /// Adds a version, or takes the manifest of one that is there anew: guests see nothing of what may differ. True: it was there.
     ///
     /// # Errors
     /// If it may not stand beside the others.
-    pub fn add(&mut self, new: v1::ComponentVersion) -> Result<(), Refused> {
-        if !self.check(&new)? {
-            self.wire.versions.push(new);
-        } else if let Some(there) = self.wire.versions.iter_mut().find(|there| there.digest == new.digest) {
-            there.manifest = new.manifest;
+    pub fn add(&mut self, new: v1::ComponentVersion) -> Result<bool, Refused> {
+        let already_there = self.check(&new)?;
+        let is_it = |there: &&mut v1::ComponentVersion| there.name == new.name && there.version == new.version;
+        match self.wire.versions.iter_mut().find(is_it) {
+            Some(there) => there.manifest = new.manifest,
+            None => self.wire.versions.push(new),
         }
-        Ok(())
+        Ok(already_there)
     }
 
     /// Makes a version what a share of the instances of its orchestrators begin on.
     ///
     /// # Errors
-    /// If it is not deployed, or the share is none.
+    /// If it is not deployed, the share is none, or there is no room.
     pub fn activate(&mut self, name: &str, version: &str, share: u32) -> Result<(), Refused> {
         if share == 0 || share > WHOLE {
             return Err(Refused::Invalid(format!("a share is a number from 1 to {WHOLE}, not {share}")));
         }
         let orchestrators: Vec<String> =
             self.get(name, version)?.orchestrators.iter().map(|definition| definition.name.clone()).collect();
+        let before = self.wire.defaults.clone();
         for orchestrator in orchestrators {
             let defaults = &mut self.wire.defaults;
             let at = match defaults.binary_search_by(|default| default.name.as_str().cmp(&orchestrator)) {
@@ -213,6 +249,10 @@ impl Catalogue {
                 default.previous = std::mem::replace(&mut default.version, version.to_owned());
                 (default.canary, default.canary_share) = (String::new(), 0);
             }
+        }
+        if self.wire.encoded_len() > LARGEST_CATALOGUE {
+            self.wire.defaults = before;
+            return Err(Refused::Full);
         }
         Ok(())
     }
@@ -261,36 +301,10 @@ impl Catalogue {
     ///
     /// # Errors
     /// If it is not deployed; or, unless `force`, if it is needed.
-    pub fn remove(
-        &mut self,
-        name: &str,
-        version: &str,
-        usage: &[v1::VersionUsage],
-        force: bool,
-    ) -> Result<(), Refused> {
+    pub fn remove(&mut self, name: &str, version: &str, usage: &Usage, force: bool) -> Result<(), Refused> {
         let there = self.get(name, version)?;
-        let offers = |orchestrator: &str| there.orchestrators.iter().any(|definition| definition.name == orchestrator);
-        let begins = |default: &&v1::OrchestratorDefault| {
-            offers(&default.name) && (default.version == version || default.canary == version)
-        };
-        if let Some(default) = self.wire.defaults.iter().find(begins).filter(|_| !force) {
-            return Err(Refused::InUse(format!(
-                "component `{name}` version {version} is what new instances of orchestrator `{}` begin on: deploy another version, or \
-                 roll back, first",
-                default.name
-            )));
-        }
-        let users: Vec<String> = usage
-            .iter()
-            .filter(|used| used.version == version && offers(&used.orchestrator))
-            .map(|used| format!("{} of `{}`", used.pending + used.running + used.suspended, used.orchestrator))
-            .collect();
-        if !users.is_empty() && !force {
-            return Err(Refused::InUse(format!(
-                "component `{name}` version {version} has instances in flight ({}): without it they would be parked. Wait for their end, or \
-                 force the removal",
-                users.join(", ")
-            )));
+        if !force {
+            self.refuse_what_is_needed(there, usage)?;
         }
         let orchestrators: Vec<String> = there.orchestrators.iter().map(|d| d.name.clone()).collect();
         self.wire.versions.retain(|there| !(there.name == name && there.version == version));
@@ -319,7 +333,7 @@ fn check_form(new: &v1::ComponentVersion) -> Result<(), Refused> {
             return invalid(format!("the {what} of component `{}` is no SHA-256 in hexadecimal", new.name));
         }
     }
-    if prost::Message::encoded_len(new) > LONGEST_TEXTS {
+    if new.encoded_len() > LONGEST_TEXTS {
         return invalid(format!("what is said of component `{}` has more than {LONGEST_TEXTS} bytes", new.name));
     }
     Ok(())

@@ -86,7 +86,7 @@ impl Files {
 
     /// Forgets bytes that no version has. What cannot be removed stays, and costs nothing but room.
     pub(super) fn sweep(&mut self, catalogue: &Catalogue) {
-        let needed = |content: &str| catalogue.wire().versions.iter().any(|version| version.content == content);
+        let needed = |content: &str| catalogue.names(content);
         match self {
             Self::Memory(kept) => kept.retain(|content, _| needed(content)),
             Self::Folder(folder) => {

@@ -374,6 +374,9 @@ impl Hub {
     /// Stops the hub's threads after what was accepted so far is on disk. Returns when they have ended.
     pub async fn stop(&self) {
         self.inner.stopping.cancel();
+        let closing = self.clone();
+        // Behind a change that is being made, which writes to a disk.
+        let _ = tokio::task::spawn_blocking(move || closing.inner.deployments.close()).await;
         let _ = self.inner.inbox.send(Message::Stop);
         let thread = self.inner.thread.lock().take();
         if let Some(thread) = thread {

@@ -60,6 +60,7 @@ pub(super) fn of_input(input: &mut Input, visit: Visit<'_>) {
         | Input::Offer(..)
         | Input::Defaults(_)
         | Input::CountHosts(..)
+        | Input::CountOpenActivities(_)
         | Input::Drain(_)
         | Input::Disconnect(_)
         | Input::ForgetAnswers(..)

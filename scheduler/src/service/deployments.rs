@@ -1,20 +1,22 @@
 //! Deployments: components come in, are kept, and go out to hosts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use durawasm_proto::v1;
-use tokio::sync::mpsc;
-use tokio_stream::StreamExt as _;
+use tokio::sync::{SemaphorePermit, mpsc};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Code, Status, Streaming};
 use v1::deploy_request::Part;
 
-use super::{durawasm, status};
+use super::{durawasm, entities, status};
 use crate::core::dispatch::Route;
 use crate::core::message::{Input, Reply};
 use crate::core::record::Status as InstanceStatus;
 use crate::core::token::WorkKind;
-use crate::deployments::{Catalogue, ChangeError, Refused, Usage, files};
+use crate::deployments::{Catalogue, ChangeError, OpenActivities, Refused, Usage, files};
 use crate::hub::Hub;
 use crate::store::InstanceOrder;
 
@@ -22,6 +24,10 @@ use crate::store::InstanceOrder;
 const LARGEST_COMPONENT: u64 = 256 << 20;
 /// Bytes of a component in one message.
 const CHUNK: usize = 1 << 20;
+/// An upload of which nothing comes for so long is given up: others wait for it.
+const SILENCE: Duration = Duration::from_secs(30);
+/// …and so is one that takes so long.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(1_800);
 
 /// A hub's deployments as they change.
 pub type DeploymentStream = ReceiverStream<Result<v1::Deployments, Status>>;
@@ -39,7 +45,11 @@ pub async fn deploy(hub: &Hub, mut parts: Streaming<v1::DeployRequest>) -> Resul
     let current = hub.deployments().current();
     current.expect(revision).map_err(refused)?;
     let already_there = current.check(&component).map_err(refused)?;
-    let bytes = if already_there { None } else { Some(upload(&component, parts).await?) };
+    // What was damaged on disk meanwhile, or is gone, is mended by another upload.
+    let bytes = match already_there && is_whole(hub, &component.content).await? {
+        true => None,
+        false => Some(take(hub, &component, parts).await?),
+    };
     let content = component.content.clone();
     let change = move |catalogue: &mut Catalogue| {
         catalogue.expect(revision)?;
@@ -47,12 +57,56 @@ pub async fn deploy(hub: &Hub, mut parts: Streaming<v1::DeployRequest>) -> Resul
         catalogue.add(component)?;
         if share > 0 { catalogue.activate(&name, &version, share) } else { Ok(()) }
     };
+    let (bytes, _alone) = bytes.unzip();
     let changed = change_with(hub, bytes.map(|bytes| (content, bytes)), change).await?;
     Ok(v1::DeployResponse { deployments: Some(changed.wire().clone()), already_there })
 }
 
-/// The bytes of a component, which are what was announced.
-async fn upload(component: &v1::ComponentVersion, mut parts: Streaming<v1::DeployRequest>) -> Result<Vec<u8>, Status> {
+/// Whether the bytes are there, and are what they should be.
+async fn is_whole(hub: &Hub, content: &str) -> Result<bool, Status> {
+    let (reading, content) = (hub.clone(), content.to_owned());
+    match tokio::task::spawn_blocking(move || reading.deployments().bytes(&content)).await {
+        Ok(Ok(bytes)) => Ok(bytes.is_some()),
+        Ok(Err(ChangeError::Closed)) | Err(_) => Err(hub.stopping()),
+        Ok(Err(error)) => {
+            tracing::warn!(hub = hub.name(), %error, "a component is deployed again, and takes the place of what is damaged");
+            Ok(false)
+        }
+    }
+}
+
+/// Takes the bytes of a component in, when no other is coming in. They are alone as long as the permit is held.
+async fn take<'h>(
+    hub: &'h Hub,
+    component: &v1::ComponentVersion,
+    parts: Streaming<v1::DeployRequest>,
+) -> Result<(Vec<u8>, SemaphorePermit<'h>), Status> {
+    let uploading = async {
+        let alone = hub.deployments().uploads.acquire().await.map_err(|_| hub.stopping())?;
+        let late = |_| too_slow(component, LONGEST_UPLOAD);
+        Ok((timeout(LONGEST_UPLOAD, upload(component, parts, SILENCE)).await.map_err(late)??, alone))
+    };
+    tokio::select! {
+        uploaded = uploading => uploaded,
+        () = hub.stopped() => Err(hub.stopping()),
+    }
+}
+
+fn too_slow(component: &v1::ComponentVersion, after: Duration) -> Status {
+    Status::deadline_exceeded(format!(
+        "the upload of component `{}` version {} stopped, or did not end, for {} s. Nothing was deployed; deploy it again",
+        component.name,
+        component.version,
+        after.as_secs()
+    ))
+}
+
+/// The bytes of a component, which are what was announced. They come without a pause longer than `patience`.
+async fn upload(
+    component: &v1::ComponentVersion,
+    mut parts: impl Stream<Item = Result<v1::DeployRequest, Status>> + Unpin,
+    patience: Duration,
+) -> Result<Vec<u8>, Status> {
     let announced = component.bytes;
     if announced == 0 || announced > LARGEST_COMPONENT {
         return Err(Status::invalid_argument(format!(
@@ -60,7 +114,8 @@ async fn upload(component: &v1::ComponentVersion, mut parts: Streaming<v1::Deplo
         )));
     }
     let mut bytes = Vec::new();
-    while let Some(part) = parts.next().await.transpose()? {
+    let silent = |_| too_slow(component, patience);
+    while let Some(part) = timeout(patience, parts.next()).await.map_err(silent)?.transpose()? {
         let Some(Part::Data(data)) = part.part else {
             return Err(Status::invalid_argument("after its first message a deployment holds nothing but bytes"));
         };
@@ -127,8 +182,34 @@ async fn hosts(hub: &Hub, deployments: &v1::Deployments) -> Result<(Vec<u32>, u3
     Ok((counts.into_iter().map(number).collect(), number(all)))
 }
 
+/// What is in flight that may need a version.
+async fn needs(hub: &Hub, version: &v1::RemoveVersionRequest) -> Result<Usage, Status> {
+    let orchestrations = usage(hub).await?;
+    let Reply::OpenActivities(open) = hub.call(Input::CountOpenActivities).await? else {
+        return Err(Status::internal("unexpected reply to a count of activities"));
+    };
+    let activities = open
+        .into_iter()
+        .map(|((name, version), count)| OpenActivities {
+            name: name.as_ref().to_owned(),
+            version: version.as_ref().to_owned(),
+            count,
+        })
+        .collect();
+    let mut entities = Vec::new();
+    let current = hub.deployments().current();
+    let offered = current.find(&version.name, &version.version).map(|there| there.entities.as_slice());
+    for definition in offered.unwrap_or_default() {
+        let name = definition.name.to_lowercase();
+        if let Some(id) = entities::example(hub, &name).await? {
+            entities.push((name, id));
+        }
+    }
+    Ok(Usage { orchestrations, activities, entities })
+}
+
 /// Counts the instances in flight.
-async fn usage(hub: &Hub) -> Result<Usage, Status> {
+async fn usage(hub: &Hub) -> Result<Vec<v1::VersionUsage>, Status> {
     let mut counts = std::collections::BTreeMap::new();
     let mut after = None;
     loop {
@@ -182,7 +263,7 @@ pub async fn fetch(hub: &Hub, request: v1::FetchComponentRequest) -> Result<Byte
     let content = current.by_digest(&request.digest).ok_or_else(missing)?.content.clone();
     let reading = hub.clone();
     let read = tokio::task::spawn_blocking(move || reading.deployments().bytes(&content)).await;
-    let bytes = read.map_err(|_| hub.stopping())?.map_err(|error| status::of_store(&error, hub.name()))?;
+    let bytes = read.map_err(|_| hub.stopping())?.map_err(|why| of_change(hub, why))?;
     let Some(bytes) = bytes else {
         return Err(Status::data_loss(format!(
             "the bytes of the component with the digest `{}` are gone from the data folder: deploy it again",
@@ -220,7 +301,7 @@ pub async fn roll_back(hub: &Hub, request: v1::RollBackRequest) -> Result<v1::De
 
 /// Forgets a version.
 pub async fn remove(hub: &Hub, request: v1::RemoveVersionRequest) -> Result<v1::Deployments, Status> {
-    let usage = if request.force { Vec::new() } else { usage(hub).await? };
+    let usage = if request.force { Usage::default() } else { needs(hub, &request).await? };
     let changed = change_with(hub, None, move |catalogue| {
         catalogue.expect(request.revision)?;
         catalogue.remove(&request.name, &request.version, &usage, request.force)
@@ -236,10 +317,16 @@ async fn change_with(
     let changing = hub.clone();
     let bytes = move || changing.change_deployments(bytes.as_ref().map(|(c, b)| (c.as_str(), b.as_slice())), decide);
     match tokio::task::spawn_blocking(bytes).await {
-        Ok(Ok(catalogue)) => Ok(catalogue),
-        Ok(Err(ChangeError::Refused(why))) => Err(refused(why)),
-        Ok(Err(ChangeError::Store(error))) => Err(status::of_store(&error, hub.name())),
+        Ok(changed) => changed.map_err(|why| of_change(hub, why)),
         Err(_) => Err(hub.stopping()),
+    }
+}
+
+fn of_change(hub: &Hub, why: ChangeError) -> Status {
+    match why {
+        ChangeError::Refused(why) => refused(why),
+        ChangeError::Store(error) => status::of_store(&error, hub.name()),
+        ChangeError::Closed => hub.stopping(),
     }
 }
 
@@ -248,8 +335,30 @@ fn refused(why: Refused) -> Status {
         Refused::Invalid(_) => Code::InvalidArgument,
         Refused::ChangedContent { .. } | Refused::Ambiguous { .. } => Code::AlreadyExists,
         Refused::NotDeployed { .. } => Code::NotFound,
-        Refused::Changed { .. } => Code::Aborted,
-        Refused::InUse(_) | Refused::NothingBefore(_) => Code::FailedPrecondition,
+        Refused::Changed { .. } | Refused::Vanished { .. } => Code::Aborted,
+        Refused::InUse(_) | Refused::NothingBefore(_) | Refused::Full => Code::FailedPrecondition,
     };
     Status::new(code, why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(part: Part) -> Result<v1::DeployRequest, Status> {
+        Ok(v1::DeployRequest { part: Some(part) })
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_falls_silent_is_given_up() {
+        let bytes = b"slow".as_slice();
+        let content = files::content_of(bytes);
+        let component = v1::ComponentVersion { bytes: bytes.len() as u64, content, ..Default::default() };
+        let parts = |count| tokio_stream::iter(bytes[..count].iter().map(|byte| part(Part::Data(vec![*byte]))));
+        let whole = upload(&component, parts(4), SILENCE).await;
+        assert_eq!(whole.expect("it comes in"), bytes);
+        let silent = parts(3).chain(tokio_stream::pending());
+        let status = upload(&component, silent, Duration::from_millis(10)).await.expect_err("nothing comes");
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    }
 }

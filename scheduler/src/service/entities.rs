@@ -17,6 +17,8 @@ const DEFAULT_PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1_000;
 /// A page has about so many bytes at most: clients accept 4 MiB, and one state may have 1 MiB.
 const PAGE_BYTES: usize = 512 << 10;
+/// Calls that are acknowledged at once.
+const MOST_ACKNOWLEDGED: usize = 1_000;
 /// Entities that one call of a cleaning looks at.
 const CLEANED_AT_ONCE: usize = 500;
 
@@ -64,6 +66,12 @@ pub async fn acknowledge(
     hub: &Hub,
     request: v1::AcknowledgeEntityCallsRequest,
 ) -> Result<v1::AcknowledgeEntityCallsResponse, Status> {
+    if request.calls.len() > MOST_ACKNOWLEDGED {
+        let count = request.calls.len();
+        let text =
+            format!("{count} calls are acknowledged at once, and at most {MOST_ACKNOWLEDGED} can be: do it in parts");
+        return Err(Status::invalid_argument(text));
+    }
     let calls = request.calls.into_iter().map(|call| Ok((parse(&call.instance_id)?, call.request_id)));
     let calls = calls.collect::<Result<Vec<_>, Status>>()?;
     hub.call(|id| Input::ForgetAnswers(id, calls)).await?;
@@ -111,6 +119,23 @@ pub async fn query(hub: &Hub, request: pb::QueryEntitiesRequest) -> Result<pb::Q
         entities: page.entities.into_iter().map(metadata).collect(),
         continuation_token: page.next.map(|id| token(&id)),
     })
+}
+
+/// An entity of that name, if there are any.
+pub(super) async fn example(hub: &Hub, name: &str) -> Result<Option<String>, Status> {
+    let filter = EntityFilter { id_prefix: format!("@{name}@"), transient: true, ..EntityFilter::default() };
+    let size = PageSize { instances: 1, bytes: PAGE_BYTES, inputs: false };
+    let mut after = None;
+    loop {
+        let page = hub.list_entities(filter.clone(), after, size).await?;
+        if let Some(found) = page.entities.first() {
+            return Ok(Some(found.record.id.as_str().to_owned()));
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(None);
+        }
+    }
 }
 
 /// The beginning of an id as entities have them: names are in lower case, keys are as they are.

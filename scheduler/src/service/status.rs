@@ -16,6 +16,7 @@ pub fn code_of_refusal(refusal: &Refusal) -> Code {
         Refusal::AlreadyExists(..) => Code::AlreadyExists,
         Refusal::Invalid(_) => Code::InvalidArgument,
         Refusal::Precondition(_) => Code::FailedPrecondition,
+        Refusal::Superseded(_) => Code::Aborted,
         Refusal::Unserved(_) => Code::Unavailable,
         Refusal::TooLarge(_) => Code::ResourceExhausted,
         Refusal::Damaged(..) => Code::DataLoss,

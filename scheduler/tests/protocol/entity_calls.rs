@@ -170,7 +170,7 @@ async fn of_two_who_wait_for_the_same_call_the_later_one_is_answered() {
     }
     let later = begin(&client, add("one"));
     let status = soon("an end", earlier).await.expect("no panic").expect_err("somebody else waits");
-    assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+    assert_eq!(status.code(), Code::Aborted, "{status:?}");
     let mut worker = Worker::connect(&client).await;
     let first = batch(&mut worker).await;
     assert_eq!(first.operations().len(), 1);
@@ -203,6 +203,20 @@ async fn calls_that_make_no_sense_are_refused_and_a_deadline_is_kept() {
     let status = soon("the deadline", client.own().call_entity(late)).await.expect_err("nobody runs it");
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
     assert_eq!(client.entity("@counter@a").await.expect("it is queued").backlog_queue_size, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_calls_are_acknowledged_at_once_and_no_more() {
+    let server = Server::start().await;
+    let client = server.client();
+    let acknowledge = async |count: usize| {
+        let call = |n: usize| v1::EntityCall { instance_id: "@counter@a".into(), request_id: n.to_string() };
+        let request = v1::AcknowledgeEntityCallsRequest { calls: (0..count).map(call).collect() };
+        soon("thanks", client.own().acknowledge_entity_calls(request)).await.map(drop)
+    };
+    acknowledge(1_000).await.expect("it is accepted");
+    let status = acknowledge(1_001).await.expect_err("it is too much at once");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
 }
 
 /// Calls in the virtual hub, and returns the answer if there is one at once.

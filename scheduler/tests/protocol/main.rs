@@ -13,6 +13,7 @@ mod bad_input;
 mod children;
 mod conformance;
 mod continue_as_new;
+mod deployments;
 mod entities;
 mod entity_batches;
 mod entity_calls;

@@ -104,61 +104,6 @@ async fn parked_ids(client: &Client) -> Vec<String> {
     ids
 }
 
-/// A component `shop` with an orchestrator `o`.
-fn component(version: &str, bytes: &[u8]) -> v1::ComponentVersion {
-    v1::ComponentVersion {
-        name: "shop".to_owned(),
-        version: version.to_owned(),
-        digest: content(bytes),
-        content: content(bytes),
-        bytes: bytes.len() as u64,
-        orchestrators: vec![v1::Definition { name: "o".to_owned(), ..Default::default() }],
-        ..Default::default()
-    }
-}
-
-fn content(bytes: &[u8]) -> String {
-    durawasm_scheduler::deployments::files::content_of(bytes)
-}
-
-async fn send(
-    client: &Client,
-    component: v1::ComponentVersion,
-    share: u32,
-    parts: &[&[u8]],
-) -> Result<v1::DeployResponse, tonic::Status> {
-    use v1::deploy_request::Part;
-    let first = Part::Deployment(v1::Deployment { component: Some(component), share, revision: None });
-    let parts: Vec<_> = parts.iter().map(|part| Part::Data(part.to_vec())).collect();
-    let messages = std::iter::once(first).chain(parts).map(|part| v1::DeployRequest { part: Some(part) });
-    let stream = tokio_stream::iter(messages.collect::<Vec<_>>());
-    Ok(soon("an answer", client.own().deploy(stream)).await?.into_inner())
-}
-
-/// Deploys bytes that are made up of the version.
-async fn deploy(client: &Client, version: &str, share: u32) -> v1::Deployments {
-    let bytes = format!("bytes of {version}");
-    send(client, component(version, bytes.as_bytes()), share, &[bytes.as_bytes()]).await.unwrap().deployments.unwrap()
-}
-
-async fn remove(client: &Client, version: &str, force: bool) -> Result<v1::Deployments, tonic::Status> {
-    let (name, version) = ("shop".to_owned(), version.to_owned());
-    let request = v1::RemoveVersionRequest { name, version, force, revision: None };
-    Ok(client.own().remove_version(request).await?.into_inner())
-}
-
-async fn fetch(client: &Client, digest: &str) -> Result<Vec<u8>, tonic::Status> {
-    let request = v1::FetchComponentRequest { digest: digest.to_owned() };
-    let mut chunks = client.own().fetch_component(request).await?.into_inner();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = chunks.message().await? {
-        bytes.extend(chunk.data);
-    }
-    Ok(bytes)
-}
-
-const ALL: u32 = 10_000;
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_without_a_version_gets_the_one_that_its_worker_announced_and_keeps_it() {
     let server = Server::start().await;
@@ -200,13 +145,40 @@ impl Host {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_of_other_sdks_get_instances_without_a_version_as_they_are() {
+async fn instances_without_a_version_that_have_no_default_stay_without_one_at_workers_of_other_sdks() {
     let server = Server::start().await;
     let client = server.client();
     let mut worker = Worker::connect(&client).await;
     client.start("a", "o").await;
     let episode = worker.episode_of("a").await;
     assert_eq!(episode.started().version, None);
+    episode.answer(vec![complete(1, "1")]).await;
+    // A name that has a default in the hub gets its version, whoever runs it.
+    deploy(&client, "1.0", ALL).await;
+    client.start("b", "o").await;
+    let episode = worker.episode_of("b").await;
+    assert_eq!(episode.started().version.as_deref(), Some("1.0"));
+    assert_eq!(client.get("b").await.version.as_deref(), Some("1.0"));
+    client.start("c", "of another SDK").await;
+    assert_eq!(worker.episode_of("c").await.started().version, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_another_sdk_gets_what_begins_on_the_default_if_it_asks_for_that_version() {
+    let server = Server::start().await;
+    let client = server.client();
+    deploy(&client, "1.0", ALL).await;
+    let filtered = async |version: &str| {
+        let filter = pb::OrchestrationFilter { name: "o".to_owned(), versions: vec![version.to_owned()] };
+        let filters = pb::WorkItemFilters { orchestrations: vec![filter], ..Default::default() };
+        Worker::with(&client, |request| request.work_item_filters = Some(filters)).await
+    };
+    let _without = filtered("").await;
+    let _other = filtered("2.0").await;
+    client.start("a", "o").await;
+    assert!(client.describe("a").await.waiting_for.contains("1.0"));
+    let mut worker = filtered("1.0").await;
+    assert_eq!(worker.episode_of("a").await.started().version.as_deref(), Some("1.0"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -332,125 +304,4 @@ async fn what_is_deployed_and_what_instances_got_outlives_a_restart() {
     let request = v1::ListDeploymentsRequest { usage: false, hosts: true };
     let list = client.own().list_deployments(request).await.unwrap().into_inner();
     assert_eq!((list.hosts, list.connected_hosts), (vec![1], 2));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_is_cut_off_or_damaged_is_refused_and_nothing_is_kept() {
-    let server = Server::start().await;
-    let client = server.client();
-    let bytes = b"all of the bytes".as_slice();
-    let good = component("1.0", bytes);
-    let refusals: [&[&[u8]]; 4] =
-        [&[], &[&bytes[..5], &bytes[5..9]], &[b"All of the bytes"], &[bytes, b"and one more"]];
-    for parts in refusals {
-        refused(send(&client, good.clone(), ALL, parts).await, Code::InvalidArgument);
-    }
-    refused(
-        send(&client, v1::ComponentVersion { bytes: 1 << 40, ..good.clone() }, 0, &[bytes]).await,
-        Code::InvalidArgument,
-    );
-    refused(client.own().deploy(tokio_stream::iter([v1::DeployRequest::default()])).await, Code::InvalidArgument);
-    // A stream that breaks in the middle.
-    let (parts, received) = tokio::sync::mpsc::unbounded_channel();
-    let deployment = v1::Deployment { component: Some(good.clone()), share: ALL, revision: None };
-    let first = v1::DeployRequest { part: Some(v1::deploy_request::Part::Deployment(deployment)) };
-    parts.send(first).unwrap();
-    let mut own = client.own();
-    let call = tokio::spawn(async move { own.deploy(UnboundedReceiverStream::new(received)).await });
-    tokio::task::yield_now().await;
-    call.abort();
-    drop(parts);
-    let list = client.own().list_deployments(v1::ListDeploymentsRequest::default()).await.unwrap().into_inner();
-    assert_eq!(list.deployments, Some(v1::Deployments::default()));
-    refused(fetch(&client, &good.digest).await, Code::NotFound);
-    assert!(!send(&client, good.clone(), ALL, &[&bytes[..3], &bytes[3..]]).await.unwrap().already_there);
-    // The second time no bytes are wanted.
-    assert!(send(&client, good, ALL, &[]).await.unwrap().already_there);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_version_with_another_content_is_refused_and_what_is_there_is_untouched() {
-    let server = Server::start().await;
-    let client = server.client();
-    let before = deploy(&client, "1.0", ALL).await;
-    refused(send(&client, component("1.0", b"other"), ALL, &[b"other"]).await, Code::AlreadyExists);
-    let same_offer = v1::ComponentVersion { name: "store".to_owned(), ..component("1.0", b"other") };
-    refused(send(&client, same_offer, ALL, &[b"other"]).await, Code::AlreadyExists);
-    let list = client.own().list_deployments(v1::ListDeploymentsRequest::default()).await.unwrap().into_inner();
-    assert_eq!(list.deployments, Some(before));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_version_is_removed_when_nobody_needs_it_and_not_before_unless_it_is_forced() {
-    let server = Server::start().await;
-    let client = server.client();
-    deploy(&client, "1.0", ALL).await;
-    deploy(&client, "1.1", ALL).await;
-    client.start_with("a", "o", |request| request.version = Some("1.0".to_owned())).await.unwrap();
-    refused(remove(&client, "1.0", false).await, Code::FailedPrecondition);
-    refused(remove(&client, "1.1", false).await, Code::FailedPrecondition);
-    refused(remove(&client, "7", true).await, Code::NotFound);
-    client.terminate("a", None, false).await.unwrap();
-    client.end("a").await;
-    let left = remove(&client, "1.0", false).await.unwrap();
-    assert_eq!(left.versions.len(), 1);
-    assert!(remove(&client, "1.1", true).await.unwrap().defaults.is_empty());
-    refused(fetch(&client, &content(b"bytes of 1.0")).await, Code::NotFound);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_watcher_sees_what_is_deployed_and_each_change_and_a_late_decision_is_refused() {
-    let server = Server::start().await;
-    let client = server.client();
-    let mut changes = client.own().watch_deployments(v1::WatchDeploymentsRequest {}).await.unwrap().into_inner();
-    assert_eq!(soon("what there is", changes.message()).await.unwrap(), Some(v1::Deployments::default()));
-    let deployed = deploy(&client, "1.0", ALL).await;
-    assert_eq!(soon("the change", changes.message()).await.unwrap().as_ref(), Some(&deployed));
-    // Two that looked at the same: the first decides.
-    let activate = |revision| v1::ActivateVersionRequest {
-        name: "shop".to_owned(),
-        version: "1.1".to_owned(),
-        share: 1,
-        revision: Some(revision),
-    };
-    let looked_at = deploy(&client, "1.1", 0).await.revision;
-    client.own().activate_version(activate(looked_at)).await.unwrap();
-    refused(client.own().activate_version(activate(looked_at)).await, Code::Aborted);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_are_damaged_on_disk_are_never_given_out_and_a_new_upload_mends_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::on_disk(folder.path()).await;
-    let client = server.client();
-    let deployed = deploy(&client, "1.0", ALL).await;
-    let digest = &deployed.versions[0].digest;
-    let components = folder.path().join("default.components");
-    let file = components.join(format!("{digest}.wasm"));
-    std::fs::write(&file, "bytes of 1.O").unwrap();
-    refused(fetch(&client, digest).await, Code::DataLoss);
-    std::fs::remove_file(&file).unwrap();
-    refused(fetch(&client, digest).await, Code::DataLoss);
-    server.stop().await;
-    std::fs::write(components.join("catalogue"), "dwdepl01 nonsense").unwrap();
-    let damaged = Server::try_on_disk(folder.path()).await;
-    assert!(damaged.is_err_and(|why| why.contains("catalogue")));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hubs_have_deployments_of_their_own_which_go_with_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::on_disk(folder.path()).await;
-    let other = server.hub("other");
-    other.rpc().create_task_hub(pb::CreateTaskHubRequest::default()).await.unwrap();
-    deploy(&other, "1.0", ALL).await;
-    let list = async |client: &Client| {
-        let list = client.own().list_deployments(v1::ListDeploymentsRequest::default()).await.unwrap().into_inner();
-        list.deployments.unwrap().versions.len()
-    };
-    assert_eq!((list(&server.client()).await, list(&other).await), (0, 1));
-    let recreate = pb::CreateTaskHubRequest { recreate_if_exists: true };
-    other.rpc().create_task_hub(recreate).await.unwrap();
-    assert_eq!(list(&other).await, 0);
-    assert!(!folder.path().join("other.components").exists());
 }

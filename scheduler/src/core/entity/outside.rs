@@ -91,7 +91,7 @@ impl Partition {
     fn await_answer(&mut self, id: InstanceId, request_id: String, request: RequestId) {
         if let Some(earlier) = self.callers.insert((id, request_id), request) {
             let text = "somebody else has made the same call, and waits for its answer now";
-            self.reply(earlier, Err(Refusal::Precondition(text.into())));
+            self.reply(earlier, Err(Refusal::Superseded(text.into())));
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod actions;
 mod client;
+mod deployments;
 mod history;
 mod server;
 pub(crate) mod virtual_hub;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) use actions::*;
 pub(crate) use client::Client;
+pub(crate) use deployments::{ALL, component, content, deploy, fetch, remove, upload};
 pub(crate) use history::{brief, brief_event, micros};
 pub(crate) use server::Server;
 pub(crate) use worker::{Batch, Call, Episode, Item, Worker};
