@@ -86,9 +86,12 @@ async fn an_operation_that_goes_wrong_fails_alone_and_its_state_and_its_actions_
 }
 
 #[tokio::test]
-async fn each_batch_has_an_instance_of_its_own_and_a_trap_gives_the_batch_a_new_one() {
-    assert_eq!(run(None, &["runs", "runs", "trap", "runs", "runs"]).await.0, ["1", "2", "Panic", "1", "2"]);
-    assert_eq!(run(None, &["runs"]).await.0, ["1"]);
+async fn each_batch_has_an_instance_of_its_own_and_so_has_what_comes_after_an_operation_that_failed() {
+    for (wrong, error_type) in [("trap", "Panic"), ("fail", "Asked"), ("state_is_not_json", "InvalidPayload")] {
+        assert_eq!(run(None, &["runs", "runs", wrong, "runs", "runs"]).await.0, ["1", "2", error_type, "1", "2"]);
+        assert_eq!(run(None, &["runs"]).await.0, ["1"]);
+    }
+    assert_eq!(run(Some("old:7"), &["runs", "fail", "add"]).await.0, ["1", "Asked", "8"], "it stays migrated");
 }
 
 #[tokio::test]
@@ -118,6 +121,32 @@ async fn a_state_that_cannot_be_migrated_fails_every_operation_and_stays() {
         assert_eq!(ends, ["StateNotMigrated", "StateNotMigrated"], "{state}");
         assert_eq!(after.as_deref(), Some(state));
     }
+}
+
+#[tokio::test]
+async fn a_migration_that_takes_too_long_is_asked_for_again_by_the_next_operation() {
+    let mut batch = batch(Some("old:spin"));
+    for name in ["add", "delete"] {
+        let failures = batch.run(&operation(name)).await.outcome.unwrap_err();
+        assert_eq!(
+            (failures[0].error_type.as_str(), failures[1].error_type.as_str()),
+            ("StateNotMigrated", "Deadline")
+        );
+        assert!(failures.iter().all(|failure| failure.retriable), "{failures:?}");
+        assert!(failures[1].message.contains(&format!("`{name}`")), "{failures:?}");
+    }
+    assert_eq!(batch.end().0.as_deref(), Some("old:spin"));
+}
+
+#[tokio::test]
+async fn what_a_guest_wrote_before_it_was_stopped_is_shown_once() {
+    let mut one = batch(None);
+    one.run(&operation("trap")).await.outcome.unwrap_err();
+    let told = |lines: &[durawasm_host::orchestration::LogLine]| {
+        lines.iter().filter(|line| line.message.contains("trapped as asked")).count()
+    };
+    let lines = one.end().1;
+    assert_eq!(told(&lines), 1, "{lines:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Answers on their way to the scheduler, and what may be shown when they have arrived.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use durawasm_proto::{durabletask as wire, v1};
@@ -10,6 +10,7 @@ use tonic::Status;
 
 use super::log_rate::{self, Admitted, LogRate};
 use crate::orchestration::{LogLevel, LogLine};
+use crate::sandbox::FormerState;
 
 /// An answer, and the log lines that may be shown once it is committed.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(crate) enum Answer {
     Orchestration(Box<wire::OrchestratorResponse>, Option<v1::Fuel>),
     Activity(Box<wire::ActivityResponse>),
     /// With what to say instead if the scheduler refuses it.
-    Entity(Box<wire::EntityBatchResult>, Box<Reserve>),
+    Entity(Box<wire::EntityBatchResult>, Arc<Reserve>),
     /// Gives the item back.
     Abandon(Abandoned, String),
     /// Gives an orchestration back that cannot go on. Only where `durawasm.v1` is spoken.
@@ -82,12 +83,12 @@ impl Answer {
 }
 
 /// What is left of a batch of operations if its answer is refused, such as one that is too large for the scheduler.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Reserve {
-    /// The state before the batch.
-    pub(crate) before: Option<String>,
-    /// The state after its first operation.
-    pub(crate) first: Option<String>,
+    /// The state before its first operation, if that changed it.
+    pub(crate) before: Option<FormerState>,
+    /// The state after its first operation, if one behind it changed it.
+    pub(crate) first: Option<FormerState>,
     /// How many of the actions are those of the first operation.
     pub(crate) first_actions: usize,
 }
@@ -95,14 +96,16 @@ pub(crate) struct Reserve {
 impl Reserve {
     /// Operations without a result have not run as far as the scheduler knows, and come again. So whoever is to blame is alone sooner or
     /// later, and fails; it would be in the way of all others for ever.
-    fn instead(&self, refused: &wire::EntityBatchResult, status: &Status) -> (Duration, Answer) {
+    fn instead(self: &Arc<Self>, refused: &wire::EntityBatchResult, status: &Status) -> (Duration, Answer) {
         let mut result = refused.clone();
         result.operation_infos.truncate(1);
         if refused.results.len() > 1 {
             result.results.truncate(1);
             result.actions.truncate(self.first_actions);
-            result.entity_state.clone_from(&self.first);
-            return (Duration::ZERO, Answer::Entity(Box::new(result), Box::new(self.clone())));
+            if let Some(FormerState(first)) = &self.first {
+                result.entity_state.clone_from(first);
+            }
+            return (Duration::ZERO, Answer::Entity(Box::new(result), Arc::clone(self)));
         }
         let failed = |result: &wire::OperationResult| {
             matches!(&result.result_type, Some(wire::operation_result::ResultType::Failure(failure))
@@ -121,8 +124,10 @@ impl Reserve {
         let failure = wire::operation_result::ResultType::Failure(failure);
         result.results = vec![wire::OperationResult { result_type: Some(failure) }];
         result.actions.clear();
-        result.entity_state.clone_from(&self.before);
-        (Duration::ZERO, Answer::Entity(Box::new(result), Box::new(self.clone())))
+        if let Some(FormerState(before)) = &self.before {
+            result.entity_state.clone_from(before);
+        }
+        (Duration::ZERO, Answer::Entity(Box::new(result), Arc::clone(self)))
     }
 }
 
@@ -137,6 +142,17 @@ pub(crate) enum Abandoned {
     Orchestration,
     Activity,
     Entity,
+}
+
+impl Abandoned {
+    /// What it is called.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::Orchestration => "orchestrator",
+            Self::Activity => "activity",
+            Self::Entity => "entity",
+        }
+    }
 }
 
 /// One for the process, as its log is one.
@@ -308,9 +324,9 @@ mod tests {
             completion_token: "t".to_owned(),
             ..Default::default()
         };
-        let reserve =
-            Reserve { before: Some("before".to_owned()), first: Some("between".to_owned()), first_actions: 1 };
-        let answer = Answer::Entity(Box::new(batch), Box::new(reserve));
+        let was = |state: &str| Some(FormerState(Some(state.to_owned())));
+        let reserve = Reserve { before: was("before"), first: was("between"), first_actions: 1 };
+        let answer = Answer::Entity(Box::new(batch), Arc::new(reserve));
         let too_large = Status::resource_exhausted("4 MiB at most");
         let Some((delay, first @ Answer::Entity(..))) = answer.refused(&too_large) else { panic!("{answer:?}") };
         assert!(delay.is_zero());
@@ -331,6 +347,36 @@ mod tests {
         let given_back = second.refused(&too_large);
         let Some((delay, Answer::Abandon(Abandoned::Entity, token))) = given_back else { panic!("{given_back:?}") };
         assert!(!delay.is_zero() && token == "t", "whatever this is, it is not the operation's fault");
+    }
+
+    #[test]
+    fn a_batch_that_is_refused_leaves_the_state_as_its_operations_found_it() {
+        let states = |before: Option<FormerState>, first: Option<FormerState>, after: Option<&str>| {
+            let result = wire::OperationResult { result_type: None };
+            let batch = wire::EntityBatchResult {
+                results: vec![result; 2],
+                entity_state: after.map(str::to_owned),
+                ..Default::default()
+            };
+            let mut answer = Answer::Entity(Box::new(batch), Arc::new(Reserve { before, first, first_actions: 0 }));
+            let mut states = Vec::new();
+            for _ in 0..2 {
+                answer = answer.refused(&Status::resource_exhausted("too large")).expect("something else").1;
+                let Answer::Entity(result, _) = &answer else { panic!("{answer:?}") };
+                states.push(result.entity_state.clone());
+            }
+            states
+        };
+        let (none, some) = (None, |state: &str| Some(state.to_owned()));
+        // Nothing changed it; the first one did; the second one; both; one made it, and one deleted it.
+        assert_eq!(states(None, None, Some("5")), [some("5"), some("5")]);
+        assert_eq!(states(Some(FormerState(some("5"))), None, Some("6")), [some("6"), some("5")]);
+        assert_eq!(states(None, Some(FormerState(some("5"))), Some("6")), [some("5"), some("5")]);
+        assert_eq!(
+            states(Some(FormerState(some("5"))), Some(FormerState(some("6"))), Some("7")),
+            [some("6"), some("5")]
+        );
+        assert_eq!(states(Some(FormerState(None)), Some(FormerState(some("1"))), None), [some("1"), none]);
     }
 
     #[test]

@@ -1,14 +1,11 @@
 //! Running activities: many at a time, each in an instance of its own.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use durawasm_proto::durabletask as wire;
-use futures::FutureExt as _;
-use tokio::sync::Semaphore;
 
 use super::Owed;
+use super::effects::{Effects, Job, Ran};
 use crate::abi::activity;
 use crate::connection::{Abandoned, Answer, GuestLogs};
 use crate::orchestration::{FIRST_ATTEMPT, convert};
@@ -16,58 +13,27 @@ use crate::registry::RegistryHandle;
 
 pub(crate) struct Activities {
     registry: RegistryHandle,
-    permits: Arc<Semaphore>,
-    runtime: tokio::runtime::Handle,
+    effects: Effects,
 }
-
-/// How long an activity that nothing here can run is kept before it goes back: filters make this rare.
-const UNROUTABLE_DELAY: Duration = Duration::from_secs(5);
 
 impl Activities {
     pub(crate) fn new(registry: RegistryHandle, at_a_time: u32) -> Self {
-        Self {
-            registry,
-            permits: Arc::new(Semaphore::new(at_a_time as usize)),
-            runtime: tokio::runtime::Handle::current(),
-        }
+        Self { registry, effects: Effects::new(at_a_time) }
     }
 
     pub(super) fn take(self: &Arc<Self>, request: wire::ActivityRequest, token: String, owed: Owed) {
+        let version = request.version.as_deref().filter(|version| !version.is_empty());
+        let name = version.map_or_else(|| request.name.clone(), |version| format!("{} {version}", request.name));
+        let job = Job { kind: Abandoned::Activity, name, token: token.clone() };
         let activities = Arc::clone(self);
-        self.runtime.spawn(async move {
-            let permits = Arc::clone(&activities.permits);
-            // Fails only if the semaphore is closed, which it never is.
-            let _permit = permits.acquire_owned().await;
-            let what = (request.name.clone(), token.clone());
-            match AssertUnwindSafe(activities.run(request, token)).catch_unwind().await {
-                Ok((answer, logs)) => owed.answer(answer, logs),
-                Err(_) => {
-                    let (name, token) = what;
-                    tracing::error!(
-                        activity = name,
-                        "the host itself failed while it ran an activity; the work item goes back"
-                    );
-                    owed.answer(Answer::Abandon(Abandoned::Activity, token), None);
-                }
-            }
-        });
+        self.effects.spawn(job, owed, async move { activities.run(request, token).await });
     }
 
-    async fn run(&self, mut request: wire::ActivityRequest, token: String) -> (Answer, Option<GuestLogs>) {
+    async fn run(&self, mut request: wire::ActivityRequest, token: String) -> Ran {
         let version = request.version.as_deref().filter(|version| !version.is_empty());
         let registry = self.registry.current();
-        let found = registry
-            .activity(&request.name, version)
-            .and_then(|component| Some((component, component.activity_code()?)));
-        let Some((component, code)) = found else {
-            tracing::warn!(
-                activity = request.name,
-                version,
-                "no component here has this activity; the work item goes back for another worker"
-            );
-            tokio::time::sleep(UNROUTABLE_DELAY).await;
-            return (Answer::Abandon(Abandoned::Activity, token), None);
-        };
+        let component = registry.activity(&request.name, version)?;
+        let code = component.activity_code()?;
         let (instance_id, execution_id) = match request.orchestration_instance {
             Some(instance) => (instance.instance_id, instance.execution_id.unwrap_or_default()),
             None => Default::default(),
@@ -108,6 +74,6 @@ impl Activities {
             failure_details,
             completion_token: token,
         };
-        (Answer::Activity(Box::new(response)), logs)
+        Some((Answer::Activity(Box::new(response)), logs))
     }
 }

@@ -5,17 +5,15 @@
 #[cfg(test)]
 mod tests;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use durawasm_proto::durabletask as wire;
-use futures::FutureExt as _;
 use prost::Message as _;
-use tokio::sync::Semaphore;
 use wire::history_event::EventType;
 
 use super::Owed;
+use super::effects::{Effects, Job, Ran};
 use crate::abi::entity;
 use crate::connection::{Abandoned, Answer, GuestLogs, Reserve};
 use crate::orchestration::{convert, parse_id, protocol_id};
@@ -23,8 +21,7 @@ use crate::registry::RegistryHandle;
 
 pub(crate) struct Entities {
     registry: RegistryHandle,
-    permits: Arc<Semaphore>,
-    runtime: tokio::runtime::Handle,
+    effects: Effects,
 }
 
 /// A batch of operations on one entity, in whichever form it came.
@@ -40,62 +37,34 @@ struct Requested {
     operation: String,
     request_id: String,
     input: Option<String>,
-    /// None: the older form does not tell calls from signals.
-    signal: Option<bool>,
+    /// Whether nobody waits for its result. The older form does not tell: somebody may.
+    signal: bool,
     /// Who waits for the result.
     destination: Option<wire::OrchestrationInstance>,
 }
-
-/// How long a batch that nothing here can run is kept before it goes back: filters make this rare.
-const UNROUTABLE_DELAY: Duration = Duration::from_secs(5);
 
 /// Bytes of results and actions after which no further operation is begun. Peers take messages of 4 MiB at least.
 const MAX_ANSWER: usize = 1 << 20;
 
 impl Entities {
     pub(crate) fn new(registry: RegistryHandle, at_a_time: u32) -> Self {
-        Self {
-            registry,
-            permits: Arc::new(Semaphore::new(at_a_time as usize)),
-            runtime: tokio::runtime::Handle::current(),
-        }
+        Self { registry, effects: Effects::new(at_a_time) }
     }
 
     pub(super) fn take(self: &Arc<Self>, batch: Batch, token: String, owed: Owed) {
+        let job = Job { kind: Abandoned::Entity, name: batch.instance_id.clone(), token: token.clone() };
         let entities = Arc::clone(self);
-        self.runtime.spawn(async move {
-            let permits = Arc::clone(&entities.permits);
-            // Fails only if the semaphore is closed, which it never is.
-            let _permit = permits.acquire_owned().await;
-            let what = (batch.instance_id.clone(), token.clone());
-            match AssertUnwindSafe(entities.run(batch, token)).catch_unwind().await {
-                Ok((answer, logs)) => owed.answer(answer, logs),
-                Err(_) => {
-                    let (entity, token) = what;
-                    tracing::error!(entity, "the host itself failed while it ran an entity; the work item goes back");
-                    owed.answer(Answer::Abandon(Abandoned::Entity, token), None);
-                }
-            }
-        });
+        self.effects.spawn(job, owed, async move { entities.run(batch, token).await });
     }
 
-    async fn run(&self, batch: Batch, token: String) -> (Answer, Option<GuestLogs>) {
+    async fn run(&self, batch: Batch, token: String) -> Ran {
         let registry = self.registry.current();
-        let found = parse_id(&batch.instance_id).and_then(|id| {
-            let component = registry.entity(&id.name.to_lowercase())?;
-            Some((id, component, component.entity_code()?))
-        });
-        let Some((id, component, code)) = found else {
-            tracing::warn!(
-                entity = batch.instance_id,
-                "no component here has this entity; the work item goes back for another worker"
-            );
-            tokio::time::sleep(UNROUTABLE_DELAY).await;
-            return (Answer::Abandon(Abandoned::Entity, token), None);
-        };
+        let id = parse_id(&batch.instance_id)?;
+        let component = registry.entity(&id.name.to_lowercase())?;
+        let code = component.entity_code()?;
         let name = id.name.clone();
         let begun = Instant::now();
-        let mut reserve = Reserve { before: batch.state.clone(), ..Reserve::default() };
+        let mut reserve = Reserve::default();
         let mut running = code.batch(id, batch.state);
         let mut bytes = 0;
         let mut result = wire::EntityBatchResult { completion_token: token, ..Default::default() };
@@ -118,7 +87,7 @@ impl Entities {
             let operation = entity::Operation {
                 name: operation,
                 input,
-                signal: signal.unwrap_or(destination.is_none()),
+                signal,
                 id: request_id.clone(),
                 now: convert::time(started.into()).into(),
             };
@@ -134,7 +103,9 @@ impl Entities {
             }
             if result.results.len() == 1 {
                 reserve.first_actions = result.actions.len();
-                reserve.first = running.state().map(str::to_owned);
+                reserve.before = run.former;
+            } else if reserve.first.is_none() {
+                reserve.first = run.former;
             }
             if !batch.older {
                 result.operation_infos.push(wire::OperationInfo { request_id, response_destination: destination });
@@ -148,7 +119,7 @@ impl Entities {
             name,
             lines,
         });
-        (Answer::Entity(Box::new(result), Box::new(reserve)), logs)
+        Some((Answer::Entity(Box::new(result), Arc::new(reserve)), logs))
     }
 }
 
@@ -198,14 +169,14 @@ fn requested(event: wire::HistoryEvent) -> Option<Requested> {
             operation: event.operation,
             request_id: event.request_id,
             input: event.input,
-            signal: Some(true),
+            signal: true,
             destination: None,
         }),
         EventType::EntityOperationCalled(event) => Some(Requested {
             operation: event.operation,
             request_id: event.request_id,
             input: event.input,
-            signal: Some(false),
+            signal: false,
             destination: event.parent_instance_id.map(|instance_id| wire::OrchestrationInstance {
                 instance_id,
                 execution_id: event.parent_execution_id,
@@ -222,7 +193,7 @@ impl From<wire::EntityBatchRequest> for Batch {
             request_id: operation.request_id,
             input: operation.input,
             // Somebody may wait: who, only the scheduler knows.
-            signal: Some(false),
+            signal: false,
             destination: None,
         };
         Self {

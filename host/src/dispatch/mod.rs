@@ -1,6 +1,7 @@
 //! From work items to answers: which runner an item goes to, and what becomes of it if nobody can run it.
 
 mod activities;
+mod effects;
 mod entities;
 mod episode;
 mod orchestrations;

@@ -33,4 +33,4 @@ pub use park::{Park, ParkReason};
 pub(crate) use retry::FIRST_ATTEMPT;
 pub use seed::Streams;
 pub(crate) use session::FUEL;
-pub use session::{Limits, Program, Session};
+pub use session::{Defaults, Limits, Program, Session};

@@ -71,6 +71,16 @@ impl Default for Limits {
     }
 }
 
+/// What a host decides where the code, its caller and the scheduler leave it open. A history holds what was decided, so that a host with
+/// other defaults replays it. Ours are the default; tests have others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// How many milliseconds longer than its policy says each wait between two attempts is.
+    pub retry_jitter: u64,
+    /// The version of children that are started without one. None: it is left to the scheduler.
+    pub child_version: Option<String>,
+}
+
 /// About one to eight seconds of computing: a million times what a small honest episode takes.
 pub(crate) const FUEL: u64 = 10_000_000_000;
 
@@ -85,6 +95,7 @@ pub struct Session<G> {
     name: String,
     program: Arc<Program>,
     limits: Limits,
+    defaults: Defaults,
     ledger: Ledger,
     external: ExternalEvents,
     entities: Entities,
@@ -139,6 +150,7 @@ impl<G: Guest> Session<G> {
             name: String::new(),
             program,
             limits,
+            defaults: Defaults::default(),
             ledger: Ledger::default(),
             external: ExternalEvents::default(),
             entities: Entities::default(),
@@ -157,6 +169,12 @@ impl<G: Guest> Session<G> {
             fuel_before: 0,
             fuel_of_episodes: None,
         }
+    }
+
+    /// The same session with other defaults.
+    #[must_use]
+    pub fn with_defaults(self, defaults: Defaults) -> Self {
+        Self { defaults, ..self }
     }
 
     /// Remembers from now on what each episode costs: see [`Session::fuel_of_episodes`].

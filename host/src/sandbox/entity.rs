@@ -1,8 +1,7 @@
 //! The entity's sandbox: one instance for a batch of operations, asynchronous, with what entities are granted and nothing else.
 //!
 //! The guest is handed one operation at a time, and the state between operations is kept here. So what an operation that failed, trapped
-//! or reached a limit has done to its memory, its state and its actions is dropped with it, and the batch goes on: after a trap in
-//! a new instance.
+//! or reached a limit has done to its memory, its state and its actions is dropped with it, and the batch goes on in a new instance.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use super::denial::Role;
 use super::engine::Clock;
 use super::fault;
 use super::limits::GuestLimits;
-use super::logs::BatchLogs;
+use super::logs::LogBuffer;
 use crate::abi::{EntityId, Failure, Failures, Outcome, entity, migration};
 use crate::orchestration::{GuestFault, Limit, LogLine};
 
@@ -40,10 +39,13 @@ pub struct EntityBatch<'a> {
     code: &'a EntityCode,
     id: EntityId,
     state: Option<String>,
-    /// None before the first operation, and after one that has spoilt the instance.
+    /// The state before the operation, once it has changed.
+    former: Option<FormerState>,
+    /// None before the first operation, and after one that has failed.
     running: Option<Running>,
     migrated: Migrated,
-    logs: BatchLogs,
+    /// No more than one operation may write, since all is kept until the batch is committed.
+    logs: LogBuffer,
 }
 
 /// Whether the state is one that this version can read.
@@ -69,7 +71,13 @@ pub struct OperationRun {
     pub outcome: Outcome,
     /// What it does outside the entity; nothing if it failed.
     pub actions: Vec<entity::Action>,
+    /// The state before it, if it is another one now.
+    pub former: Option<FormerState>,
 }
+
+/// A state that another one has taken the place of; none if there was none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerState(pub Option<String>);
 
 impl EntityCode {
     pub(super) fn new(
@@ -96,19 +104,15 @@ impl EntityCode {
     pub fn batch(&self, id: EntityId, state: Option<String>) -> EntityBatch<'_> {
         // Some SDKs write an empty text for no state.
         let state = state.filter(|state| !state.is_empty());
-        let logs = BatchLogs::new(self.limits.log_lines, self.limits.log_bytes);
-        EntityBatch { code: self, id, state, running: None, migrated: Migrated::NotYet, logs }
+        let logs = LogBuffer::new(self.limits.log_lines, self.limits.log_bytes);
+        EntityBatch { code: self, id, state, former: None, running: None, migrated: Migrated::NotYet, logs }
     }
 
-    async fn start(&self, mut store: Store<ActivityState>) -> (Store<ActivityState>, wasmtime::Result<Exports>) {
-        let guest = async {
-            let instance = self.instance.instantiate_async(&mut store).await?;
-            let entity = self.exports.load(&mut store, &instance)?;
-            let migration = self.migration.as_ref().map(|it| it.load(&mut store, &instance)).transpose()?;
-            Ok((entity, migration))
-        };
-        let guest = guest.await;
-        (store, guest)
+    async fn start(&self, store: &mut Store<ActivityState>) -> wasmtime::Result<Exports> {
+        let instance = self.instance.instantiate_async(&mut *store).await?;
+        let entity = self.exports.load(&mut *store, &instance)?;
+        let migration = self.migration.as_ref().map(|it| it.load(&mut *store, &instance)).transpose()?;
+        Ok((entity, migration))
     }
 }
 
@@ -118,20 +122,20 @@ impl EntityBatch<'_> {
     /// Runs an operation. Whatever goes wrong is the operation's failure, and then nothing that it did counts.
     pub async fn run(&mut self, operation: &entity::Operation) -> OperationRun {
         let ended = self.attempt(operation).await.and_then(|result| self.accept(operation, result));
-        self.gather_logs();
+        if let Some(running) = &mut self.running {
+            self.logs.append(running.store.data_mut().take_logs(&running.output));
+        }
+        let former = self.former.take();
         match ended {
-            Ok((output, actions)) => OperationRun { outcome: Ok(output), actions },
+            Ok((output, actions)) => OperationRun { outcome: Ok(output), actions, former },
             Err(mut failures) => {
+                // What it has left in memory goes with it.
+                self.running = None;
                 let redaction = self.code.capabilities.redaction();
                 failures.iter_mut().for_each(|failure| redaction.failure(failure));
-                OperationRun { outcome: Err(failures), actions: Vec::new() }
+                OperationRun { outcome: Err(failures), actions: Vec::new(), former }
             }
         }
-    }
-
-    /// The state after the operations so far.
-    pub fn state(&self) -> Option<&str> {
-        self.state.as_deref()
     }
 
     /// The state after the operations, and what the guest has logged.
@@ -156,10 +160,14 @@ impl EntityBatch<'_> {
         let requests = self.code.capabilities.requests(&operation.id, &running.output);
         running.store.data_mut().begin(requests);
         running.store.data_mut().expect_within(self.code.limits.deadline);
-        let Running { store, entity, .. } = &mut running;
-        let called = entity.call_run(store, &self.id, self.state.as_ref(), operation);
-        let result = within(self.code.limits.deadline, called).await;
-        self.settle(running, &operation.name, result)
+        let called = running.entity.call_run(&mut running.store, &self.id, self.state.as_ref(), operation);
+        match within(self.code.limits.deadline, called).await {
+            Ok(result) => {
+                self.running = Some(running);
+                Ok(result)
+            }
+            Err(stopped) => Err(self.stopped(&operation.name, &stopped, &mut running.store, &running.output)),
+        }
     }
 
     async fn start(&mut self, operation: &entity::Operation) -> Result<Running, Failures> {
@@ -167,76 +175,71 @@ impl EntityBatch<'_> {
         let output = Output::default();
         // The first operation names what the whole batch shares.
         let call = (operation.id.as_str(), operation.id.as_str());
-        let store =
+        let mut store =
             activity::store(code.instance.engine(), &code.capabilities, &code.limits, &code.clock, call, &output);
-        let deadline = code.limits.deadline;
-        let Ok((mut store, guest)) = tokio::time::timeout(deadline, code.start(store)).await else {
-            return Err(self.reached(&operation.name, Limit::Deadline, &took_too_long(deadline)));
-        };
-        match guest {
+        match within(code.limits.deadline, code.start(&mut store)).await {
             Ok((entity, migration)) => Ok(Running { store, output, entity, migration }),
-            Err(error) => {
-                let failures = self.explain(&operation.name, &error, &mut store, &output);
-                self.logs.extend(store.data_mut().take_logs(&output));
-                Err(failures)
-            }
+            Err(stopped) => Err(self.stopped(&operation.name, &stopped, &mut store, &output)),
         }
     }
 
-    /// Asks once for each batch, if there is a state and the component can be asked.
+    /// Asks once for each batch, if there is a state and the component can be asked; again if it took too long, which depends on the load.
     async fn migrate(&mut self, running: &mut Running, operation: &str) -> Result<(), Failures> {
         self.migrated = Migrated::Done;
         let (Some(state), Some(migration)) = (&self.state, &running.migration) else { return Ok(()) };
         running.store.data_mut().expect_within(self.code.limits.deadline);
         let called = migration.call_migrate(&mut running.store, &self.id, state);
+        let mut took_too_long = false;
         let migrated = match within(self.code.limits.deadline, called).await {
-            Called::Returned(Ok(None)) => return Ok(()),
-            Called::Returned(Ok(Some(state))) => self.check(operation, "the migrated state", &state).map(|()| state),
-            Called::Returned(Err(failures)) => Err(failures),
-            Called::Trapped(error) => Err(self.explain(operation, &error, &mut running.store, &running.output)),
-            Called::TookTooLong => {
-                Err(self.reached(operation, Limit::Deadline, &took_too_long(self.code.limits.deadline)))
-            }
-        };
-        match migrated {
-            Ok(state) => {
-                self.state = Some(state);
-                Ok(())
-            }
-            Err(mut failures) => {
-                failures.insert(
-                    0,
-                    Failure {
-                        error_type: "StateNotMigrated".to_owned(),
-                        message: format!(
-                            "component {} cannot make a state of what an older version left of the entity `{}`; the state stays as it is",
-                            self.code.label,
-                            self.shown()
-                        ),
-                        stack: None,
-                        retriable: false,
-                        properties: Vec::new(),
-                    },
-                );
-                self.migrated = Migrated::Failed(failures.clone());
-                self.logs.extend(running.store.data_mut().take_logs(&running.output));
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Ok(Some(state))) => self.check(operation, "the migrated state", &state).map(|()| state),
+            Ok(Err(failures)) => Err(failures),
+            Err(stopped) => {
+                let failures = self.stopped(operation, &stopped, &mut running.store, &running.output);
+                took_too_long = failures.iter().any(|failure| failure.error_type == Limit::Deadline.failure_type());
                 Err(failures)
             }
-        }
+        };
+        let mut failures = match migrated {
+            Ok(state) => {
+                self.change(Some(state));
+                return Ok(());
+            }
+            Err(failures) => failures,
+        };
+        let message = format!(
+            "component {} cannot make a state of what an older version left of the entity `{}`; the state stays as it is",
+            self.code.label,
+            self.shown()
+        );
+        failures.insert(0, failure("StateNotMigrated", message, took_too_long));
+        self.logs.append(running.store.data_mut().take_logs(&running.output));
+        self.migrated = if took_too_long { Migrated::NotYet } else { Migrated::Failed(failures.clone()) };
+        Err(failures)
     }
 
-    /// Keeps the instance if it returned; one that was stopped cannot be entered again.
-    fn settle<T>(&mut self, mut running: Running, operation: &str, called: Called<T>) -> Result<T, Failures> {
-        let failures = match called {
-            Called::Returned(value) => {
-                self.running = Some(running);
-                return Ok(value);
+    /// What was stopped cannot be entered again: that it was, and what it had written.
+    fn stopped(
+        &mut self,
+        operation: &str,
+        stopped: &Stopped,
+        store: &mut Store<ActivityState>,
+        output: &Output,
+    ) -> Failures {
+        let failures = match stopped {
+            Stopped::Trapped(error) => self.explain(operation, error, store, output),
+            Stopped::TookTooLong => {
+                let what = format!("it took more than {} ms", self.code.limits.deadline.as_millis());
+                self.reached(operation, Limit::Deadline, &what)
             }
-            Called::Trapped(error) => self.explain(operation, &error, &mut running.store, &running.output),
-            Called::TookTooLong => self.reached(operation, Limit::Deadline, &took_too_long(self.code.limits.deadline)),
         };
-        self.logs.extend(running.store.data_mut().take_logs(&running.output));
-        Err(failures)
+        self.logs.append(store.data_mut().take_logs(output));
+        failures
+    }
+
+    fn change(&mut self, state: Option<String>) {
+        let before = std::mem::replace(&mut self.state, state);
+        self.former.get_or_insert(FormerState(before));
     }
 
     /// Takes over what an operation did, if all of it can be.
@@ -283,9 +286,9 @@ impl EntityBatch<'_> {
             entity::Change::Keep => {}
             entity::Change::Replace(state) => {
                 self.check(name, "the state", &state)?;
-                self.state = Some(state);
+                self.change(Some(state));
             }
-            entity::Change::Delete => self.state = None,
+            entity::Change::Delete => self.change(None),
         }
         Ok((output, result.actions))
     }
@@ -339,12 +342,6 @@ impl EntityBatch<'_> {
         vec![failure(limit.failure_type(), message, !limit.is_certain())]
     }
 
-    fn gather_logs(&mut self) {
-        if let Some(running) = &mut self.running {
-            self.logs.extend(running.store.data_mut().take_logs(&running.output));
-        }
-    }
-
     fn shown(&self) -> String {
         format!("@{}@{}", self.id.name, self.id.key)
     }
@@ -355,22 +352,17 @@ const LEAST_ROOM: usize = 1 << 20;
 /// About what ids, names and times of a signal take in a message.
 const AROUND_ACTION: usize = 256;
 
-enum Called<T> {
-    Returned(T),
+/// Why a call did not return.
+enum Stopped {
     Trapped(wasmtime::Error),
     TookTooLong,
 }
 
-async fn within<T>(deadline: Duration, call: impl Future<Output = wasmtime::Result<T>>) -> Called<T> {
+async fn within<T>(deadline: Duration, call: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Stopped> {
     match tokio::time::timeout(deadline, call).await {
-        Ok(Ok(value)) => Called::Returned(value),
-        Ok(Err(error)) => Called::Trapped(error),
-        Err(_) => Called::TookTooLong,
+        Ok(returned) => returned.map_err(Stopped::Trapped),
+        Err(_) => Err(Stopped::TookTooLong),
     }
-}
-
-fn took_too_long(deadline: Duration) -> String {
-    format!("it took more than {} ms", deadline.as_millis())
 }
 
 fn failure(error_type: &str, message: String, retriable: bool) -> Failure {

@@ -13,7 +13,7 @@ const MAX_FIELDS: usize = 32;
 /// The target of the line that SDKs write when the guest's code panics, just before the trap.
 pub(super) const PANIC_TARGET: &str = "durawasm.panic";
 
-/// Lines of one episode, or of one call of an activity. What is over the limits is counted and dropped, never an error: code could branch
+/// Lines of one episode, of one call of an activity, or of one batch of an entity's operations. What is over the limits is counted and dropped, never an error: code could branch
 /// on one.
 #[derive(Debug)]
 pub(super) struct LogBuffer {
@@ -52,17 +52,35 @@ impl LogBuffer {
         if target == PANIC_TARGET {
             self.panic = Some(message.clone());
         }
-        if self.lines.len() >= self.max_lines || self.bytes >= self.max_bytes {
-            self.dropped += 1;
+        if !self.has_room() {
             return;
         }
         fields.truncate(MAX_FIELDS);
         let short = |text: String| cut(text, MAX_FIELD_BYTES);
         let fields: Vec<_> = fields.into_iter().map(|(name, value)| (short(name), short(value))).collect();
-        let target = short(target);
-        let around: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.bytes += target.len() + message.len() + around;
-        self.lines.push(LogLine { level, target, message, fields });
+        self.keep(LogLine { level, target: short(target), message, fields });
+    }
+
+    /// Takes over the lines of another buffer, as far as there is room.
+    pub(super) fn append(&mut self, lines: Vec<LogLine>) {
+        for line in lines {
+            if self.has_room() {
+                self.keep(line);
+            }
+        }
+    }
+
+    /// Whether there is room for one more line; if not, it counts as dropped.
+    fn has_room(&mut self) -> bool {
+        let room = self.lines.len() < self.max_lines && self.bytes < self.max_bytes;
+        self.dropped += usize::from(!room);
+        room
+    }
+
+    fn keep(&mut self, line: LogLine) {
+        let around: usize = line.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.bytes += line.target.len() + line.message.len() + around;
+        self.lines.push(line);
     }
 
     /// Bytes written to a standard stream: whole lines become log lines.
@@ -110,43 +128,6 @@ impl LogBuffer {
             let note = |line: &&&str| !line.starts_with("note: ");
             Some(written[from..].iter().filter(note).copied().collect::<Vec<_>>().join("\n"))
         })
-    }
-}
-
-/// Lines of a batch of operations: no more than one of them may write, since all are kept until the batch is committed.
-#[derive(Debug)]
-pub(super) struct BatchLogs {
-    max_lines: usize,
-    max_bytes: usize,
-    bytes: usize,
-    lines: Vec<LogLine>,
-    dropped: usize,
-}
-
-impl BatchLogs {
-    pub(super) fn new(max_lines: usize, max_bytes: usize) -> Self {
-        Self { max_lines, max_bytes, bytes: 0, lines: Vec::new(), dropped: 0 }
-    }
-
-    /// Keeps the lines of an operation, as far as there is room.
-    pub(super) fn extend(&mut self, lines: Vec<LogLine>) {
-        for line in lines {
-            if self.lines.len() >= self.max_lines || self.bytes >= self.max_bytes {
-                self.dropped += 1;
-                continue;
-            }
-            let around: usize = line.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
-            self.bytes += line.target.len() + line.message.len() + around;
-            self.lines.push(line);
-        }
-    }
-
-    /// The lines, and how many were dropped.
-    pub(super) fn take(&mut self) -> Vec<LogLine> {
-        let mut lines = std::mem::take(&mut self.lines);
-        self.bytes = 0;
-        lines.extend(dropped(std::mem::take(&mut self.dropped), self.max_lines, self.max_bytes));
-        lines
     }
 }
 
@@ -245,11 +226,11 @@ mod tests {
 
     #[test]
     fn a_batch_keeps_no_more_lines_than_one_of_its_operations_may_write() {
-        let mut batch = BatchLogs::new(10, 10_000);
+        let mut batch = buffer();
         for _ in 0..4 {
             let mut one = buffer();
             (0..8).for_each(|_| write(&mut one, "y"));
-            batch.extend(one.take());
+            batch.append(one.take());
         }
         let lines = batch.take();
         assert_eq!(lines.len(), 11);
@@ -257,7 +238,7 @@ mod tests {
         let mut one = buffer();
         write(&mut one, &"y".repeat(9_000));
         let large = one.take();
-        (0..4).for_each(|_| batch.extend(large.clone()));
+        (0..4).for_each(|_| batch.append(large.clone()));
         assert_eq!(batch.take().len(), 3, "two, and that there were more");
     }
 

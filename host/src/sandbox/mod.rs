@@ -24,7 +24,7 @@ pub use activity::{ActivityCode, ActivityRun};
 pub use cache::CodeCache;
 pub use contract::ContractError;
 pub use engine::{EngineOptions, Engines, MAPPINGS, Memories, STACK};
-pub use entity::{EntityBatch, EntityCode, OperationRun};
+pub use entity::{EntityBatch, EntityCode, FormerState, OperationRun};
 pub use limits::{
     GuestLimits, MAX_HANDLES, MAX_INSTANCES, MAX_MEMORIES, MAX_TABLES, OrchestratorLimits, SandboxLimits,
 };

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use wire::operation_action::OperationActionType;
 use wire::operation_result::ResultType;
 
+use tokio::sync::mpsc;
+
+use super::super::Outbox;
 use super::*;
 use crate::registry::{LoadedComponent, Registry};
-use crate::sandbox::{CodeCache, Engines, SandboxLimits};
+use crate::sandbox::{CodeCache, Engines, FormerState, SandboxLimits};
 
 fn entities() -> Entities {
     let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/guests/tests");
@@ -54,9 +57,13 @@ fn request(instance_id: &str, operations: Vec<wire::HistoryEvent>) -> Batch {
 }
 
 async fn answer(batch: Batch) -> wire::EntityBatchResult {
+    answer_with_reserve(batch).await.0
+}
+
+async fn answer_with_reserve(batch: Batch) -> (wire::EntityBatchResult, Arc<Reserve>) {
     match entities().run(batch, "token".to_owned()).await {
-        (Answer::Entity(result, _), _) => *result,
-        (other, _) => panic!("{other:?}"),
+        Some((Answer::Entity(result, reserve), _)) => (*result, reserve),
+        other => panic!("{:?}", other.map(|(answer, _)| answer)),
     }
 }
 
@@ -135,10 +142,36 @@ async fn the_older_form_is_answered_without_saying_who_waits() {
 }
 
 #[tokio::test]
-async fn an_entity_that_no_component_here_has_is_kept_for_a_while_and_goes_back() {
-    let entities = entities();
-    let run = |id: &'static str| entities.run(request(id, vec![signalled("add")]), "token".to_owned());
-    for (answer, _) in futures::future::join_all(["@nobody@a", "hostile", "@@a"].map(run)).await {
-        assert!(matches!(&answer, Answer::Abandon(Abandoned::Entity, token) if token == "token"), "{answer:?}");
+async fn the_state_is_kept_for_a_refusal_only_where_an_operation_changed_it() {
+    let was = |state: &str| Some(FormerState(Some(state.to_owned())));
+    for (operations, before, first) in [
+        (vec!["get"], None, None),
+        (vec!["add"], was("5"), None),
+        (vec!["add", "get", "add", "add"], was("5"), was("6")),
+        (vec!["get", "fail", "add", "delete"], None, was("5")),
+        (vec!["delete", "add"], was("5"), Some(FormerState(None))),
+        (vec!["state_is_not_json", "trap", "get"], None, None),
+    ] {
+        let batch = request("@hostile@a", operations.iter().map(|operation| signalled(operation)).collect());
+        let reserve = answer_with_reserve(batch).await.1;
+        assert_eq!((&reserve.before, &reserve.first), (&before, &first), "{operations:?}");
     }
+}
+
+#[tokio::test]
+async fn an_entity_that_no_component_here_has_is_kept_for_a_while_and_goes_back() {
+    let (answers, mut received) = mpsc::unbounded_channel();
+    let (entities, outbox) = (Arc::new(entities()), Outbox::new(answers));
+    for id in ["@nobody@a", "hostile", "@@a"] {
+        entities.take(request(id, vec![signalled("add")]), id.to_owned(), outbox.begin());
+    }
+    let mut tokens = Vec::new();
+    for _ in 0..3 {
+        match received.recv().await.unwrap().answer {
+            Answer::Abandon(Abandoned::Entity, token) => tokens.push(token),
+            other => panic!("{other:?}"),
+        }
+    }
+    tokens.sort();
+    assert_eq!(tokens, ["@@a", "@nobody@a", "hostile"]);
 }

@@ -122,7 +122,7 @@ impl<G: Guest> Session<G> {
                     // One that was not chosen is derived from the action's id, each time that the call is made.
                     instance_id: call.instance_id.unwrap_or_default(),
                     name: call.name,
-                    version: call.version,
+                    version: call.version.or_else(|| self.defaults.child_version.clone()),
                     input: call.input,
                     tags: call.tags,
                 };

@@ -47,7 +47,8 @@ impl<G: Guest> Session<G> {
         if let Err(failures) = &outcome
             && let Some(delay) = self.ledger.retry(op).and_then(|retry| retry.next_delay(failures, self.now))
         {
-            self.ledger.emit_again(op, Decision::Timer { fire_at: self.now.plus_millis(delay) }, true);
+            let fire_at = self.now.plus_millis(delay.saturating_add(self.defaults.retry_jitter));
+            self.ledger.emit_again(op, Decision::Timer { fire_at }, true);
             return Ok(());
         }
         self.ledger.close(op);

@@ -157,6 +157,9 @@ impl migration::Guest for Guest {
         match state.strip_prefix("old:") {
             Some("trap") => panic!("cannot migrate"),
             Some("fail") => Err(vec![failure("TooOld")]),
+            Some("spin") => loop {
+                std::hint::black_box(0);
+            },
             Some("nonsense") => Ok(Some("{oops".to_owned())),
             Some(number) => Ok(Some(number.to_owned())),
             None => Ok(None),
