@@ -24,6 +24,8 @@ pub struct OpenActivity {
     pub stay: Stay,
     /// How often a worker lost it or gave it back.
     pub returns: u32,
+    /// How often in a row it was lost with its stream.
+    pub losses: u32,
 }
 
 /// Where a piece of work is.
@@ -92,6 +94,8 @@ pub struct Instance {
     pub reserved: BatchSeq,
     /// How often in a row a worker lost a turn or gave it back.
     pub returns: u32,
+    /// How often in a row a turn was lost with its stream.
+    pub losses: u32,
     /// The batch of the last change of the history: an episode is sent only when all its past is on disk.
     pub history_batch: BatchSeq,
     /// The batch of the last change of anything: until it is on disk the instance stays in memory.
@@ -115,6 +119,7 @@ impl Instance {
             wants_history: false,
             reserved: BatchSeq(0),
             returns: 0,
+            losses: 0,
             history_batch: BatchSeq(0),
             last_batch: BatchSeq(0),
             stamp: 0,
@@ -200,5 +205,6 @@ pub fn open_activity(record: &InstanceRecord, task_id: i32, task: &pb::TaskSched
         route: Route { kind: WorkKind::Activity, name: task.name.as_str().into(), version: version.into() },
         stay: Stay::Delayed(0),
         returns: 0,
+        losses: 0,
     }
 }

@@ -283,8 +283,8 @@ pub struct EpisodeItem {
     pub new_events: Vec<pb::HistoryEvent>,
     /// The worker's own trace context.
     pub trace: Option<pb::OrchestrationTraceContext>,
-    /// How often in a row it came back without an answer.
-    pub returns: u32,
+    /// How often in a row it was lost with its stream.
+    pub losses: u32,
 }
 
 /// A question to send to a worker.
@@ -313,7 +313,7 @@ pub enum Effect {
     Reply(RequestId, Result<Reply, Refusal>),
     /// Send an episode to a worker.
     SendEpisode(StreamId, Box<EpisodeItem>),
-    /// Send an activity to a worker; it came back so often without a result.
+    /// Send an activity to a worker; so often in a row it was lost with its stream.
     SendActivity(StreamId, Token, Arc<pb::ActivityRequest>, u32),
     /// Send a batch of an entity's operations to a worker.
     SendBatch(StreamId, Box<BatchItem>),

@@ -105,7 +105,7 @@ impl Partition {
             fuel: instance.record.fuel.and_then(|fuel| fuel.execution),
             new_events,
             trace: instance.record.trace.clone(),
-            returns: instance.returns,
+            losses: instance.losses,
         };
         // All of its past is on disk by then; the new events may still be on their way there, because the answer can only be
         // written behind them.
@@ -310,6 +310,7 @@ impl Partition {
         }
         record.trace = response.orchestration_trace_context;
         instance.returns = 0;
+        instance.losses = 0;
         instance.avoid = None;
         instance.wants_history = false;
         self.parked.remove(&instance.record.id);

@@ -152,6 +152,8 @@ impl Partition {
         instance.avoid = Some(episode.stream);
         instance.worker = None;
         instance.returns += 1;
+        // A worker that gives it back has received it.
+        instance.losses = if lost { instance.losses + 1 } else { 0 };
         let returns = instance.returns;
         let at_once = lost && returns < SUSPICIOUS_RETURNS;
         instance.turn = Turn::Idle;
@@ -183,6 +185,7 @@ impl Partition {
             return;
         }
         open.returns += 1;
+        open.losses = if grace.is_some() { open.losses + 1 } else { 0 };
         let wait = match grace {
             Some(grace) if open.returns < SUSPICIOUS_RETURNS => grace,
             Some(grace) => grace.max(backoff(open.returns)),
@@ -225,8 +228,8 @@ impl Partition {
             open.stay = Stay::Sent(stream, token.attempt);
             let work = Work::Activity(id.clone(), token.run, position);
             self.dispatcher.occupy(stream, WorkKind::Activity, token.attempt, work);
-            let (request, returns) = (open.request.clone(), open.returns);
-            self.effect(instance.history_batch, Effect::SendActivity(stream, token, request, returns));
+            let (request, losses) = (open.request.clone(), open.losses);
+            self.effect(instance.history_batch, Effect::SendActivity(stream, token, request, losses));
         }
         self.instances.insert(id.clone(), instance);
     }

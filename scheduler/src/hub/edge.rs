@@ -4,7 +4,6 @@ use durawasm_proto::durabletask as pb;
 use pb::operation_result::ResultType;
 use pb::orchestrator_action::OrchestratorActionType as Action;
 use pb::work_item::Request;
-use prost::Message as _;
 use tonic::Status;
 
 use super::{Call, Hub, Waiter, wall_clock};
@@ -14,7 +13,7 @@ use crate::core::message::{Input, QuestionOutcome};
 use crate::core::payload::{MARK, of_event_mut};
 use crate::core::record::{Parked, StoredEvent};
 use crate::core::token::{Token, WorkKind};
-use crate::payload::{PayloadError, of_item};
+use crate::payload::{PayloadError, Whose, item_weight, of_item};
 use crate::store::{EntityView, InstanceView};
 
 /// Workers of the SDKs take messages of this size, unless their users allow more.
@@ -34,8 +33,8 @@ pub const PAYLOAD_LOST: &str = "PayloadLost";
 pub struct Item {
     /// The item; references in the place of large texts.
     pub item: pb::WorkItem,
-    /// How often in a row it came back without an answer.
-    pub returns: u32,
+    /// How often in a row it was lost with its stream.
+    pub losses: u32,
 }
 
 impl Hub {
@@ -49,18 +48,6 @@ impl Hub {
             tracing::error!(hub = self.name(), %error, "a large payload cannot be stored");
             Status::unavailable(format!("task hub `{}`: a large payload cannot be stored: {error}", self.name()))
         })?;
-        // The parts of an answer are answered for before the whole is committed: what they brought must stay until then.
-        if let Input::CompleteEpisode(_, _, response, _) = &call.input
-            && (response.is_partial || !self.inner.parts.lock().is_empty())
-        {
-            let mut parts = self.inner.parts.lock();
-            if !response.is_partial {
-                call.pins.extend(parts.remove(&response.completion_token).unwrap_or_default());
-            } else if !call.pins.is_empty() {
-                let pins = std::mem::take(&mut call.pins);
-                parts.entry(response.completion_token.clone()).or_default().extend(pins);
-            }
-        }
         Ok(call)
     }
 
@@ -137,33 +124,39 @@ impl Hub {
     /// With `standard` the worker is one that takes [`STANDARD_MESSAGE_BYTES`] if its user did not allow more. What is larger is sent, for
     /// he may have; but if it is lost with its stream again and again, that was the reason.
     pub async fn fill(&self, item: Item, standard: bool) -> Option<pb::WorkItem> {
-        let Item { mut item, returns } = item;
-        let state = match &item.request {
-            Some(Request::EntityRequestV2(request)) => request.entity_state.clone(),
+        let Item { mut item, losses } = item;
+        if standard && losses >= LOSSES {
+            // Before anything is read.
+            let bytes = item_weight(&mut item);
+            if bytes > STANDARD_MESSAGE_BYTES {
+                self.refuse_size(item, bytes, losses);
+                return None;
+            }
+        }
+        let reference = match &item.request {
+            Some(Request::EntityRequestV2(request)) => {
+                request.entity_state.as_ref().filter(|state| state.starts_with(MARK)).cloned()
+            }
             _ => None,
         };
         let mut lost = None;
-        for (number, text) in of_item(&mut item).into_iter().enumerate() {
+        for (whose, text) in of_item(&mut item) {
             if let Err(error) = self.inner.payloads.resolve(text).await {
-                lost = Some((number, error));
+                lost = Some((whose, error));
                 break;
             }
         }
-        if let Some((number, error)) = lost {
-            return self.deal_with_loss(item, state, number, error).await;
+        match lost {
+            Some((whose, error)) => self.deal_with_loss(item, reference, whose, error).await,
+            None => Some(item),
         }
-        if standard && returns >= LOSSES && item.encoded_len() > STANDARD_MESSAGE_BYTES {
-            self.refuse_size(item, state, returns);
-            return None;
-        }
-        Some(item)
     }
 
     async fn deal_with_loss(
         &self,
         mut item: pb::WorkItem,
         state: Option<String>,
-        number: usize,
+        whose: Whose,
         error: PayloadError,
     ) -> Option<pb::WorkItem> {
         let token = Token::parse(&item.completion_token)?;
@@ -177,12 +170,9 @@ impl Hub {
             return None;
         }
         // Operations in front of the one that lacks its input can run: what has no result stays in the queue.
-        if let Some(Request::EntityRequestV2(request)) = &mut item.request {
-            let before = number.checked_sub(usize::from(state.is_some())).filter(|before| *before > 0);
-            if let Some(before) = before {
-                request.operation_requests.truncate(before);
-                return Some(item);
-            }
+        if let (Whose::Operation(before @ 1..), Some(Request::EntityRequestV2(request))) = (whose, &mut item.request) {
+            request.operation_requests.truncate(before);
+            return Some(item);
         }
         let what = format!("instance `{}`: {error}", token.instance);
         let failure = events::failure(PAYLOAD_LOST, what.clone(), true);
@@ -201,15 +191,15 @@ impl Hub {
             }
             WorkKind::Activity => self.tell(|request| Input::CompleteActivity(request, token, Box::new(Err(failure)))),
             WorkKind::Entity => {
-                let lacks_state = state.is_some() && number == 0;
-                self.fail_operations(item, token, state, &failure, if lacks_state { usize::MAX } else { 1 });
+                let count = if whose == Whose::State { usize::MAX } else { 1 };
+                self.fail_operations(item, token, state, &failure, count);
             }
         }
         None
     }
 
     /// Fails what is too large for the workers of its SDK, who would never tell.
-    fn refuse_size(&self, item: pb::WorkItem, state: Option<String>, returns: u32) {
+    fn refuse_size(&self, item: pb::WorkItem, bytes: usize, losses: u32) {
         let Some(token) = Token::parse(&item.completion_token) else { return };
         let what = match token.kind {
             WorkKind::Orchestration => "the history of the instance and what is new",
@@ -217,16 +207,15 @@ impl Hub {
             WorkKind::Entity => "the state of the entity and the inputs of its operations",
         };
         let text = format!(
-            "{what} have {} bytes, and the worker was lost {returns} times when it was sent them: workers of the Durable Task SDKs take \
+            "{what} have {bytes} bytes, and the worker was lost {losses} times when it was sent them: workers of the Durable Task SDKs take \
              messages of {STANDARD_MESSAGE_BYTES} bytes. Allow them more (in Python `GrpcChannelOptions(max_receive_message_length=…)`), \
-             keep large payloads in a store of the SDK's (`LARGE_PAYLOADS`), or pass references to large data",
-            item.encoded_len()
+             keep large payloads in a store of the SDK's (`LARGE_PAYLOADS`), or pass references to large data"
         );
         tracing::warn!(hub = self.name(), instance = %token.instance, "{text}");
         let failure = events::failure("PayloadTooLarge", text, true);
         match token.kind {
             WorkKind::Activity => self.tell(|request| Input::CompleteActivity(request, token, Box::new(Err(failure)))),
-            WorkKind::Entity => self.fail_operations(item, token, state, &failure, 1),
+            WorkKind::Entity => self.fail_operations(item, token, None, &failure, 1),
             WorkKind::Orchestration => {
                 let completion = pb::CompleteOrchestrationAction {
                     orchestration_status: pb::OrchestrationStatus::Failed.into(),
@@ -245,12 +234,12 @@ impl Hub {
         }
     }
 
-    /// Fails the first operations of a batch, with the state as it was.
+    /// Fails the first operations of a batch, with the state as it was: as it is in the item, or what stood there before it was read.
     fn fail_operations(
         &self,
         item: pb::WorkItem,
         token: Token,
-        entity_state: Option<String>,
+        before: Option<String>,
         failure: &pb::TaskFailureDetails,
         count: usize,
     ) {
@@ -260,6 +249,7 @@ impl Hub {
             pb::OperationResult { result_type: Some(ResultType::Failure(failure)) }
         };
         let results = request.operation_requests.iter().take(count).map(|_| failed()).collect();
+        let entity_state = before.or(request.entity_state);
         let result = pb::EntityBatchResult { results, entity_state, ..Default::default() };
         self.tell(|call| Input::CompleteBatch(call, token, Box::new(result)));
     }

@@ -3,7 +3,6 @@
 //! [`Hub`] is the cheap handle that the gRPC service holds. Calls become [`Input`]s of the core; reads go to the store directly,
 //! which shows committed state alone, so a client sees what it was told and never more.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +27,7 @@ use crate::store::{
 pub mod directory;
 pub mod edge;
 mod partition;
+mod parts;
 mod watch;
 mod writer;
 
@@ -120,8 +120,6 @@ struct Inner {
     incarnation: Incarnation,
     store: Arc<dyn Store>,
     payloads: PayloadStore,
-    /// Payloads of answers that have come in part, by token.
-    parts: parking_lot::Mutex<HashMap<String, Pins>>,
     deployments: Deployments,
     inbox: crossbeam_channel::Sender<Message>,
     watch: Arc<Watch>,
@@ -181,7 +179,6 @@ impl Hub {
             incarnation: recovered.incarnation,
             store,
             payloads,
-            parts: Default::default(),
             deployments,
             inbox: sender,
             watch,

@@ -9,13 +9,15 @@ use durawasm_proto::durabletask as pb;
 use durawasm_proto::property;
 use pb::work_item::Request;
 
+use super::parts::Parts;
 use super::{Call, Fatal, FatalSink, Message, StreamSink, Waiter, Watch, wall_clock};
 use crate::core::batch::Batch;
 use crate::core::entity::BatchItem;
 use crate::core::events;
 use crate::core::ids::{BatchSeq, RequestId, StreamId};
-use crate::core::message::{Effect, EpisodeItem, Input};
+use crate::core::message::{Change, Effect, EpisodeItem, Input, Refusal, Reply};
 use crate::core::pipeline::Pipeline;
+use crate::core::token::Token;
 use crate::hub::Outgoing;
 use crate::hub::edge::Item;
 use crate::payload::Pins;
@@ -40,6 +42,14 @@ struct Worker {
     extended: bool,
 }
 
+/// A call that is not answered.
+struct Waiting {
+    waiter: Waiter,
+    pins: Pins,
+    /// It is the answer to an episode; of one that comes in parts, all but the last have an index.
+    episode: Option<(Token, Option<i32>)>,
+}
+
 struct Thread {
     pipeline: Pipeline,
     store: Arc<dyn Store>,
@@ -51,7 +61,9 @@ struct Thread {
     /// Why an instance could not be read, if so: nothing is taken in any more.
     failed: Option<StoreError>,
     /// Who waits for what; and the payloads that are kept until then.
-    waiters: HashMap<RequestId, (Waiter, Pins)>,
+    waiters: HashMap<RequestId, Waiting>,
+    /// Payloads of answers that have come in part.
+    parts: Parts,
     workers: HashMap<StreamId, Worker>,
     /// Reads the past of cold instances, so that a long history holds nobody up.
     runtime: tokio::runtime::Handle,
@@ -70,11 +82,24 @@ pub(super) fn start(
 ) -> std::thread::JoinHandle<()> {
     let name = format!("hub-{hub}");
     let runtime = tokio::runtime::Handle::current();
-    let (waiters, workers) = Default::default();
+    let (waiters, parts, workers) = Default::default();
     let readers = Arc::new(tokio::sync::Semaphore::new(PASTS_AT_A_TIME));
     let failed = None;
-    let thread =
-        Thread { pipeline, store, watch, inbox, batches, fatal, hub, failed, waiters, workers, runtime, readers };
+    let thread = Thread {
+        pipeline,
+        store,
+        watch,
+        inbox,
+        batches,
+        fatal,
+        hub,
+        failed,
+        waiters,
+        parts,
+        workers,
+        runtime,
+        readers,
+    };
     let (sink, hub) = (thread.fatal.clone(), thread.hub.clone());
     // A hub whose thread is gone would look alive and answer nothing: the process ends instead, and a restart recovers.
     let run = move || {
@@ -163,7 +188,14 @@ impl Thread {
 
     fn call(&mut self, call: Call) {
         if let Some(request) = call.request {
-            self.waiters.insert(request, (call.waiter, call.pins));
+            let episode = match &call.input {
+                Input::CompleteEpisode(_, token, response, _) => {
+                    let index = response.is_partial.then(|| response.chunk_index.unwrap_or(0));
+                    Some((token.clone(), index))
+                }
+                _ => None,
+            };
+            self.waiters.insert(request, Waiting { waiter: call.waiter, pins: call.pins, episode });
         }
         if let Input::Disconnect(stream) = &call.input {
             self.workers.remove(stream);
@@ -184,52 +216,73 @@ impl Thread {
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Reply(request, answer) => match self.waiters.remove(&request).map(|(waiter, _pins)| waiter) {
-                    Some(Waiter::Call(sender)) => drop(sender.send(answer)),
-                    Some(Waiter::Session(sink, sequence)) => {
-                        let outgoing = match answer {
-                            Ok(_) => Outgoing::Acknowledged(sequence),
-                            Err(why) => Outgoing::Refused(sequence, why),
-                        };
-                        drop(sink.send(outgoing));
-                    }
-                    Some(Waiter::Nobody) | None => {}
-                },
-                Effect::SendActivity(stream, token, request, returns) => {
+                Effect::Reply(request, answer) => self.reply(request, answer),
+                Effect::SendActivity(stream, token, request, losses) => {
                     if let Some(worker) = self.workers.get(&stream) {
                         let request = Arc::unwrap_or_clone(request);
                         let item = pb::WorkItem {
                             request: Some(Request::ActivityRequest(request)),
                             completion_token: token.to_string(),
                         };
-                        drop(worker.sink.send(Outgoing::Item(Item { item, returns })));
+                        drop(worker.sink.send(Outgoing::Item(Item { item, losses })));
                     }
                 }
                 Effect::SendBatch(stream, item) => {
                     if let Some(worker) = self.workers.get(&stream) {
-                        let (returns, item) = (item.returns, batch_item(*item));
-                        drop(worker.sink.send(Outgoing::Item(Item { item, returns })));
+                        let (losses, item) = (item.losses, batch_item(*item));
+                        drop(worker.sink.send(Outgoing::Item(Item { item, losses })));
                     }
                 }
-                Effect::SendEpisode(stream, item) => self.send_episode(stream, *item),
+                Effect::SendEpisode(stream, item) => {
+                    // What has come of an earlier attempt's answer is forgotten.
+                    self.parts.forget(&item.token.instance);
+                    self.send_episode(stream, *item);
+                }
                 Effect::SendQuestion(stream, question) => {
                     if let Some(worker) = self.workers.get(&stream) {
                         drop(worker.sink.send(Outgoing::Question(question)));
                     }
                 }
-                Effect::Changed(id, change) => self.watch.notify(&id, change),
+                Effect::Changed(id, change) => {
+                    if matches!(change, Change::Over(_)) {
+                        self.parts.forget(&id);
+                    }
+                    self.watch.notify(&id, change);
+                }
                 Effect::Warn(text) => tracing::warn!(hub = %self.hub, "{text}"),
             }
+        }
+    }
+
+    fn reply(&mut self, request: RequestId, answer: Result<Reply, Refusal>) {
+        let Some(Waiting { waiter, pins, episode }) = self.waiters.remove(&request) else { return };
+        match episode {
+            // A part is answered for before the whole is committed: what it brought must stay until then. One that was refused, or is
+            // void, brought nothing.
+            Some((token, Some(index))) if matches!(answer, Ok(Reply::Done)) => self.parts.keep(token, index, pins),
+            Some((token, None)) => self.parts.finish(&token),
+            _ => {}
+        }
+        match waiter {
+            Waiter::Call(sender) => drop(sender.send(answer)),
+            Waiter::Session(sink, sequence) => {
+                let outgoing = match answer {
+                    Ok(_) => Outgoing::Acknowledged(sequence),
+                    Err(why) => Outgoing::Refused(sequence, why),
+                };
+                drop(sink.send(outgoing));
+            }
+            Waiter::Nobody => {}
         }
     }
 
     fn send_episode(&self, stream: StreamId, item: EpisodeItem) {
         let Some(worker) = self.workers.get(&stream) else { return };
         let streamed = worker.history_streaming && item.past_bytes > INLINE_PAST_BYTES;
-        let returns = item.returns;
+        let losses = item.losses;
         if item.past == 0 || item.warm || streamed {
             let item = work_item(item, Vec::new(), streamed);
-            drop(worker.sink.send(Outgoing::Item(Item { item, returns })));
+            drop(worker.sink.send(Outgoing::Item(Item { item, losses })));
             return;
         }
         let (store, sink, hub) = (Arc::clone(&self.store), worker.sink.clone(), self.hub.clone());
@@ -242,7 +295,7 @@ impl Thread {
                     past.retain(|event| !events::is_annotation(event));
                 }
                 let item = work_item(item, past, false);
-                drop(sink.send(Outgoing::Item(Item { item, returns })));
+                drop(sink.send(Outgoing::Item(Item { item, losses })));
             }
             Ok(_) => drop(sink.send(Outgoing::Void(item.token))),
             Err(error) => {

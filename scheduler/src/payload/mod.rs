@@ -35,7 +35,7 @@ mod texts;
 
 pub use backend::Backend;
 pub use place::{Place, PlaceError, folder_of};
-pub(crate) use texts::of_item;
+pub(crate) use texts::{Whose, item_weight, of_item};
 
 /// How many texts are compressed, written or read at the same time: bounds the memory that this takes.
 const AT_A_TIME: usize = 8;

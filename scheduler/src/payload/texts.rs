@@ -6,9 +6,10 @@ use pb::operation_result::ResultType;
 use pb::orchestrator_action::OrchestratorActionType as Action;
 use pb::send_entity_message_action::EntityMessageType;
 use pb::work_item::Request;
+use prost::Message as _;
 
 use crate::core::message::{Input, Repair};
-use crate::core::payload::of_event_mut;
+use crate::core::payload::{of_event_mut, weight};
 
 type Visit<'a> = &'a mut dyn FnMut(&mut String);
 
@@ -90,17 +91,40 @@ fn of_action(action: &mut pb::OrchestratorAction, visit: Visit<'_>) {
     }
 }
 
-/// Those of a work item.
-pub(crate) fn of_item(item: &mut pb::WorkItem) -> Vec<&mut String> {
+/// What a text of a work item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The state of the entity.
+    State,
+    /// The input of that operation of the batch.
+    Operation(usize),
+    /// Anything else.
+    Other,
+}
+
+/// Those of a work item. Operations without an input have none.
+pub(crate) fn of_item(item: &mut pb::WorkItem) -> Vec<(Whose, &mut String)> {
+    let other = |text| (Whose::Other, text);
     match &mut item.request {
         Some(Request::OrchestratorRequest(request)) => {
-            request.past_events.iter_mut().chain(&mut request.new_events).filter_map(of_event_mut).collect()
+            let events = request.past_events.iter_mut().chain(&mut request.new_events);
+            events.filter_map(of_event_mut).map(other).collect()
         }
-        Some(Request::ActivityRequest(request)) => request.input.iter_mut().collect(),
+        Some(Request::ActivityRequest(request)) => request.input.iter_mut().map(other).collect(),
         Some(Request::EntityRequestV2(request)) => {
-            let operations = request.operation_requests.iter_mut().filter_map(of_event_mut);
-            request.entity_state.iter_mut().chain(operations).collect()
+            let operations = request.operation_requests.iter_mut().enumerate();
+            let inputs = operations.filter_map(|(at, event)| Some((Whose::Operation(at), of_event_mut(event)?)));
+            request.entity_state.iter_mut().map(|state| (Whose::State, state)).chain(inputs).collect()
         }
         Some(Request::EntityRequest(_) | Request::HealthPing(_)) | None => Vec::new(),
     }
+}
+
+/// How many bytes a work item has when its texts are in it. (Not by far more or less: the lengths of lengths are not counted.)
+pub(crate) fn item_weight(item: &mut pb::WorkItem) -> usize {
+    let as_it_is = item.encoded_len();
+    let texts = of_item(item);
+    let more: usize = texts.iter().map(|(_, text)| weight(text)).sum();
+    let references: usize = texts.iter().map(|(_, text)| text.len()).sum();
+    as_it_is + more - references
 }

@@ -9,7 +9,7 @@ use durawasm_scheduler::payload::PayloadOptions;
 use crate::stand::*;
 
 /// A server with a folder, which keeps everything above 100 bytes beside the hub and lets nothing linger.
-async fn server(folder: &Path) -> Server {
+pub(crate) async fn server(folder: &Path) -> Server {
     Server::with(|options| {
         options.data = Some(folder.to_owned());
         options.payloads = PayloadOptions { threshold: 100, linger: Duration::ZERO, ..PayloadOptions::default() };
@@ -19,11 +19,11 @@ async fn server(folder: &Path) -> Server {
 }
 
 /// A text of that many bytes that begins with a name.
-fn text(name: &str, bytes: usize) -> String {
+pub(crate) fn text(name: &str, bytes: usize) -> String {
     format!("{name}:{}", "x".repeat(bytes - name.len() - 1))
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = |path: &Path| {
         fs::read_dir(path).map(|all| all.map(|e| e.unwrap().path()).collect::<Vec<_>>()).unwrap_or_default()
     };
@@ -192,6 +192,50 @@ async fn the_parts_of_an_answer_keep_their_texts_until_it_is_whole() {
     assert_eq!(inputs, [text("argument0", 1_000), text("argument1", 1_000)]);
 }
 
+/// A part of an answer that calls an activity with a text of that name.
+fn part(episode: &Episode, index: i32, name: &str) -> pb::OrchestratorResponse {
+    let argument = text(name, 1_000);
+    let mut response = episode.response(vec![call_with(index + 1, "a", |c| c.input = Some(argument))]);
+    (response.is_partial, response.chunk_index) = (true, Some(index));
+    response
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_an_answer_that_never_becomes_whole_leave_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path()).await;
+    let client = server.client();
+    let mut worker = Worker::connect(&client).await;
+    client.start("i", "o").await;
+    let first = worker.episode_of("i").await;
+    first.send(part(&first, 0, "replaced")).await.unwrap();
+    left(folder.path(), 1).await;
+    // A part that comes again takes the place of the one before.
+    first.send(part(&first, 0, "again")).await.unwrap();
+    first.send(part(&first, 1, "another")).await.unwrap();
+    left(folder.path(), 2).await;
+    // The worker is lost, and the next attempt says something else.
+    drop(worker);
+    let mut worker = Worker::connect(&client).await;
+    let second = worker.episode_of("i").await;
+    left(folder.path(), 0).await;
+    // A part of what is void brings nothing.
+    first.send(part(&first, 0, "void")).await.unwrap();
+    left(folder.path(), 0).await;
+    second.send(part(&second, 0, "given back")).await.unwrap();
+    second.abandon().await.unwrap();
+    let third = worker.episode_of("i").await;
+    left(folder.path(), 0).await;
+    // Whoever takes the instance away takes them away too.
+    third.send(part(&third, 0, "taken away")).await.unwrap();
+    left(folder.path(), 1).await;
+    let request = pb::TerminateRequest { instance_id: "i".into(), ..Default::default() };
+    client.rpc().terminate_instance(request).await.unwrap();
+    drop(worker);
+    client.end("i").await;
+    left(folder.path(), 0).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_restart_what_is_needed_is_there_and_what_a_crash_left_is_not() {
     let folder = tempfile::tempdir().unwrap();
@@ -236,121 +280,6 @@ async fn a_list_reads_no_payload_that_it_does_not_show() {
     assert_eq!(page.orchestration_state.len(), 2);
     let lost = list(true).await.expect_err("it is lost");
     assert_eq!(lost.code(), tonic::Code::DataLoss, "{lost}");
-}
-
-/// Destroys the file of the only payload. Returns how to put it back.
-fn destroy(folder: &Path, delete: bool) -> impl FnOnce() {
-    let [file] = files(folder).try_into().expect("one payload");
-    let bytes = fs::read(&file).unwrap();
-    if delete {
-        fs::remove_file(&file).unwrap();
-    } else {
-        let mut flipped = bytes.clone();
-        let last = flipped.len() - 1;
-        flipped[last] ^= 1;
-        fs::write(&file, flipped).unwrap();
-    }
-    move || fs::write(file, bytes).unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_instance_whose_payload_is_lost_is_parked_and_goes_on_when_it_is_back() {
-    for delete in [true, false] {
-        let folder = tempfile::tempdir().unwrap();
-        let server = server(folder.path()).await;
-        let client = server.client();
-        let input = text("input", 1_000);
-        client.start_with("i", "o", |r| r.input = Some(input.clone())).await.unwrap();
-        let restore = destroy(folder.path(), delete);
-        let mut worker = Worker::connect(&client).await;
-        let parked = loop {
-            if let Some(parked) = client.describe("i").await.parked {
-                break parked;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
-        assert_eq!(parked.reason, "payload-lost");
-        let request = durawasm_proto::v1::DescribeInstanceRequest { instance_id: "i".into(), inputs_and_outputs: true };
-        let described = client.own().describe_instance(request).await.expect("its texts are left out").into_inner();
-        assert!(described.parked.is_some() && described.state.is_some_and(|state| state.input.is_none()));
-        assert!(parked.message.contains("instance `i`: payload ") && parked.message.contains(".zst"), "{parked:?}");
-        let request = pb::GetInstanceRequest { instance_id: "i".into(), get_inputs_and_outputs: true };
-        let lost = client.rpc().get_instance(request).await.expect_err("it is lost");
-        assert_eq!(lost.code(), tonic::Code::DataLoss);
-        assert!(lost.message().contains("instance `i`: payload "), "{lost}");
-        // Others go on.
-        client.start("other", "o").await;
-        worker.episode_of("other").await.answer(vec![complete(1, "done")]).await;
-        restore();
-        let episode = worker.episode_of("i").await;
-        assert_eq!(episode.started().input.as_ref(), Some(&input));
-        episode.answer(vec![complete(1, "done")]).await;
-        assert_eq!(client.status("i").await, pb::OrchestrationStatus::Completed);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_activity_whose_input_is_lost_fails_and_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = server(folder.path()).await;
-    let client = server.client();
-    let only = |orchestration: &str, activity: &str| {
-        let orchestration = pb::OrchestrationFilter { name: orchestration.into(), versions: vec![] };
-        let activity = pb::ActivityFilter { name: activity.into(), versions: vec![] };
-        let filters = pb::WorkItemFilters {
-            orchestrations: vec![orchestration],
-            activities: vec![activity],
-            ..Default::default()
-        };
-        move |r: &mut pb::GetWorkItemsRequest| r.work_item_filters = Some(filters)
-    };
-    let mut worker = Worker::with(&client, only("o", "another")).await;
-    client.start("i", "o").await;
-    let argument = text("argument", 1_000);
-    worker.episode_of("i").await.answer(vec![call_with(1, "a", |c| c.input = Some(argument))]).await;
-    let restore = destroy(folder.path(), true);
-    let _activities = Worker::with(&client, only("another", "a")).await;
-    // The call has failed. What it was called with is a part of the history, which this worker cannot get as long as it is lost.
-    let parked = async {
-        while client.describe("i").await.parked.is_none_or(|parked| parked.reason != "payload-lost") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    soon("the parking", parked).await;
-    restore();
-    let episode = worker.episode_of("i").await;
-    let failure = episode.request.new_events.iter().find_map(|event| match &event.event_type {
-        Some(pb::history_event::EventType::TaskFailed(failed)) => failed.failure_details.clone(),
-        _ => None,
-    });
-    let failure = failure.expect("the activity failed");
-    assert_eq!(failure.error_type, "PayloadLost");
-    assert!(failure.error_message.contains("instance `i`: payload "), "{failure:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn operations_fail_while_the_state_is_lost_and_the_state_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = server(folder.path()).await;
-    let client = server.client();
-    let mut worker = Worker::connect(&client).await;
-    let state = text("state", 1_000);
-    client.signal("@e@k", "set", None).await;
-    worker.batch_of("@e@k").await.run(Some(&state)).await;
-    let restore = destroy(folder.path(), false);
-    client.start("i", "o").await;
-    worker.episode_of("i").await.answer(vec![call_entity(1, "@e@k", "get", "r1")]).await;
-    let episode = worker.episode_of("i").await;
-    let failed = episode.request.new_events.iter().any(|event| match &event.event_type {
-        Some(pb::history_event::EventType::EntityOperationFailed(failed)) => {
-            failed.failure_details.as_ref().is_some_and(|f| f.error_type == "PayloadLost")
-        }
-        _ => false,
-    });
-    assert!(failed, "{:?}", episode.request.new_events);
-    restore();
-    client.signal("@e@k", "get", None).await;
-    assert_eq!(worker.batch_of("@e@k").await.state(), Some(state.as_str()));
 }
 
 /// Connects again and again, as the workers of the SDKs do when their stream breaks.

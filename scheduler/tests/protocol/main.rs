@@ -25,6 +25,7 @@ mod forgeries;
 mod invariants;
 mod large_payloads;
 mod listings;
+mod lost_payloads;
 mod payloads;
 mod purges;
 mod rewinds;

@@ -29,8 +29,8 @@ pub struct BatchItem {
     pub state: Option<Arc<str>>,
     /// The operations, in order.
     pub operations: Vec<Arc<QueueEntry>>,
-    /// How often in a row the entity's batches came back without an answer.
-    pub returns: u32,
+    /// How often in a row the entity's batches were lost with their streams.
+    pub losses: u32,
 }
 
 impl Partition {
@@ -65,7 +65,7 @@ impl Partition {
             execution: entity.record.execution(),
             state: entity.state.clone(),
             operations: operations.iter().filter_map(|seq| entity.queue.get(seq).cloned()).collect(),
-            returns: entity.returns,
+            losses: entity.losses,
         };
         entity.turn = EntityTurn::Sent(SentBatch { stream, attempt: token.attempt, operations });
         // Operations have effects: what causes them must be on disk, and so must the state that they begin with.
@@ -132,6 +132,7 @@ impl Partition {
         let EntityTurn::Sent(sent) = std::mem::replace(&mut entity.turn, EntityTurn::Idle) else { return };
         let key = entity.record.key;
         entity.returns = 0;
+        entity.losses = 0;
         entity.refusals = 0;
         entity.avoid = None;
         entity.careful = entity.careful.saturating_sub(result.results.len());
@@ -186,6 +187,7 @@ impl Partition {
         }
         entity.avoid = Some(sent.stream);
         entity.returns += 1;
+        entity.losses = if lost { entity.losses + 1 } else { 0 };
         let (returns, operations) = (entity.returns, sent.operations.len());
         entity.turn = EntityTurn::Idle;
         if returns >= SUSPICIOUS_RETURNS && operations > 1 {

@@ -77,6 +77,8 @@ pub struct Entity {
     pub avoid: Option<StreamId>,
     /// How often in a row a worker lost a batch or gave it back.
     pub returns: u32,
+    /// How often in a row a batch was lost with its stream.
+    pub losses: u32,
     /// How often in a row its worker's answer made no sense.
     pub refusals: u32,
     /// So many of the next operations come one by one, so that one which spoils its batch is alone.
@@ -105,6 +107,7 @@ impl Entity {
             turn: EntityTurn::Idle,
             avoid: None,
             returns: 0,
+            losses: 0,
             refusals: 0,
             careful: 0,
             last_batch: BatchSeq(0),

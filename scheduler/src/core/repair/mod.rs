@@ -153,6 +153,7 @@ impl Partition {
         instance.worker = None;
         instance.wants_history = false;
         instance.returns = 0;
+        instance.losses = 0;
         for stored in inbox {
             Self::push_inbox(&mut self.batch, instance, stored.event, stored.answers);
         }
