@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use durawasm_host::orchestration::{Limit, ParkReason, Question};
@@ -13,32 +13,20 @@ use durawasm_host::replay::{Disagreement, Recording, ReplayLimits, Replayed, ope
 use durawasm_host::sandbox::SandboxLimits;
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
-use prost::Message as _;
 use support::load;
-
-static RELEASE: LazyLock<PathBuf> =
-    LazyLock::new(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/histories/0.1"));
-
-fn files(extension: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(&*RELEASE).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
-    files.sort();
-    files
-}
+use support::recorded::{History, components, histories, releases};
 
 static COMPONENTS: LazyLock<Vec<LoadedComponent>> =
-    LazyLock::new(|| files("wasm").iter().map(|file| open(file, SandboxLimits::default()).unwrap()).collect());
+    LazyLock::new(|| releases().iter().flat_map(|release| components(release, false)).collect());
 
-/// A recorded history, and the component that it is of.
-fn recorded(file: &Path) -> (&'static LoadedComponent, Recording) {
-    let events = pb::HistoryChunk::decode(std::fs::read(file).unwrap().as_slice()).unwrap().events;
-    let name = events.iter().find_map(|event| match &event.event_type {
-        Some(EventType::ExecutionStarted(started)) => Some(started.name.clone()),
-        _ => None,
-    });
-    let component = COMPONENTS.iter().find(|c| c.orchestrators().contains(name.as_ref().unwrap())).unwrap();
-    let instance_id = format!("recorded-{}", file.file_stem().unwrap().to_str().unwrap());
-    (component, Recording { instance_id, events })
+/// The recorded histories, each with the component that it is of.
+fn recorded() -> Vec<(PathBuf, &'static LoadedComponent, Recording)> {
+    let histories = releases().iter().flat_map(|release| histories(release)).collect::<Vec<_>>();
+    let recorded = |history: History| {
+        let component = history.component(&COMPONENTS);
+        (history.file, component, Recording { instance_id: history.instance_id, events: history.events })
+    };
+    histories.into_iter().map(recorded).collect()
 }
 
 fn check(component: &LoadedComponent, recording: Recording) -> Result<Replayed, Disagreement> {
@@ -47,10 +35,9 @@ fn check(component: &LoadedComponent, recording: Recording) -> Result<Replayed, 
 
 #[test]
 fn whole_histories_replay_to_their_end() {
-    let files = files("history");
-    assert!(files.len() >= 12);
-    for file in files {
-        let (component, recording) = recorded(&file);
+    let recorded = recorded();
+    assert!(recorded.len() >= 26);
+    for (file, component, recording) in recorded {
         let events = recording.events.len();
         let replayed = check(component, recording).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         assert_eq!((replayed.events, replayed.ended), (events, true), "{}", file.display());
@@ -59,8 +46,7 @@ fn whole_histories_replay_to_their_end() {
 
 #[test]
 fn the_beginning_of_a_history_replays_up_to_before_any_episode() {
-    for file in files("history") {
-        let (component, recording) = recorded(&file);
+    for (file, component, recording) in recorded() {
         let begins = |event: &pb::HistoryEvent| matches!(event.event_type, Some(EventType::OrchestratorStarted(_)));
         let cuts = (1..recording.events.len()).filter(|at| begins(&recording.events[*at]));
         for cut in cuts {
@@ -74,10 +60,9 @@ fn the_beginning_of_a_history_replays_up_to_before_any_episode() {
 
 /// A history with a call of an activity, and the place of that call.
 fn with_call() -> (&'static LoadedComponent, Recording, usize) {
-    files("history")
-        .iter()
-        .find_map(|file| {
-            let (component, recording) = recorded(file);
+    recorded()
+        .into_iter()
+        .find_map(|(_, component, recording)| {
             let called = |event: &pb::HistoryEvent| matches!(event.event_type, Some(EventType::TaskScheduled(_)));
             let at = recording.events.iter().position(called)?;
             Some((component, recording, at))
@@ -99,8 +84,7 @@ fn the_first_disagreement_is_told_with_its_place() {
 #[test]
 fn a_call_that_is_missing_from_the_last_episode_is_told_too() {
     let mut checked = 0;
-    for file in files("history") {
-        let (component, recording) = recorded(&file);
+    for (_, component, recording) in recorded() {
         // Its orchestrator decided on its end.
         let Some(end) = recording.events.last().filter(|event| event.event_id > 0) else { continue };
         let scheduled = pb::TaskScheduledEvent { name: "never".to_owned(), ..Default::default() };
@@ -143,6 +127,14 @@ fn a_replay_that_takes_too_long_in_all_stops() {
     let (component, recording, _) = with_call();
     let limits = ReplayLimits { time: std::time::Duration::ZERO, ..ReplayLimits::default() };
     assert_eq!(replay(component, recording, &limits).unwrap_err().park.reason, ParkReason::Limit(Limit::Deadline));
+}
+
+#[test]
+fn a_component_is_opened_from_its_file_or_it_is_said_why_not() {
+    let release = releases().remove(0);
+    let component = open(&release.join("hello_cities.wasm"), SandboxLimits::default()).unwrap();
+    assert_eq!(component.orchestrators(), ["hello_cities"]);
+    assert!(open(&release.join("hello_cities.history"), SandboxLimits::default()).is_err());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 pub mod journal;
 pub mod reactor;
+pub mod recorded;
 pub mod script;
 
 use std::path::PathBuf;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
 
-use super::dispatch::Route;
 use super::events;
 use super::ids::{ExecutionId, InstanceId, RunId};
 use super::instance::{Instance, Turn};
@@ -232,17 +231,27 @@ impl Partition {
             Turn::Sent(_) => (None, instance.worker.clone()),
             Turn::Idle | Turn::Delayed(_) => (None, None),
         };
-        let mut wanted: Option<Route> = unserved;
-        if wanted.is_none() {
-            wanted = instance.activities.values().map(|a| a.route.clone()).next();
-        }
+        let unserved = unserved.filter(|route| !self.dispatcher.is_served(route));
+        let activity = || instance.activities.values().find(|open| !self.dispatcher.is_served(&open.route));
+        let (unserved, inherited_version) = match unserved {
+            Some(route) => (Some(route), false),
+            None => activity().map_or((None, false), |open| {
+                (Some(open.route.clone()), open.request.version.is_none() && !open.route.version.is_empty())
+            }),
+        };
         let returned_episodes = instance.returns;
         let returned = instance.activities.iter().filter(|(_, open)| open.returns > 0);
         let returned_activities =
             returned.map(|(at, open)| (*at, open.route.name.clone(), open.returns)).take(SHOWN_ACTIVITIES).collect();
-        let unserved = wanted.filter(|route| !self.dispatcher.is_served(route));
-        let open_timers = self.timers.count(record.run);
-        let description = Description { record, open_timers, unserved, worker, returned_episodes, returned_activities };
+        let description = Description {
+            open_timers: self.timers.count(record.run),
+            record,
+            unserved,
+            inherited_version,
+            worker,
+            returned_episodes,
+            returned_activities,
+        };
         Ok(Reply::Described(Some(Box::new(description))))
     }
 

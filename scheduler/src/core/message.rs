@@ -223,6 +223,8 @@ pub struct Description {
     pub open_timers: usize,
     /// What a worker would have to run for the instance to go on, if none is connected that does.
     pub unserved: Option<Route>,
+    /// Whether that is an activity which was called without a version, so that its orchestration's counts.
+    pub inherited_version: bool,
     /// The worker that has its current episode.
     pub worker: Option<Arc<str>>,
     /// How often in a row its current episode came back without an answer.

@@ -125,7 +125,14 @@ fn waits_for(description: &Description) -> String {
         "" => String::new(),
         version => format!(" version `{version}`"),
     };
-    format!("a worker that runs {kind} `{}`{version}: none is connected", route.name)
+    let why = match description.inherited_version {
+        true => {
+            ". The call names no version, so that the orchestration's counts: a component that has this activity in another version must be \
+             called with that one"
+        }
+        false => "",
+    };
+    format!("a worker that runs {kind} `{}`{version}: none is connected{why}", route.name)
 }
 
 /// Streams an instance's history as it is committed, until the instance ends.

@@ -143,3 +143,20 @@ async fn a_worker_that_names_the_orchestrator_goes_before_one_that_takes_everyth
     all.call().await.complete("").await;
     all.episode_of("a").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activity_without_a_version_that_nobody_has_in_its_orchestrations_is_told_with_the_reason() {
+    let (_server, client, _) = stand().await;
+    let mut worker =
+        filtered(&client, &[("o", &["1.0"])], &[("own", &["1.0"]), ("another component's", &["3.0"])]).await;
+    client.start_with("a", "o", |r| r.version = Some("1.0".into())).await.unwrap();
+    // The first one is served: it is not what keeps the instance.
+    let calls = vec![call(1, "own"), call(2, "another component's")];
+    worker.episode_of("a").await.answer(calls).await;
+    let call = worker.call().await;
+    assert_eq!(call.request.name, "own");
+    let told = client.describe("a").await.waiting_for;
+    assert!(told.contains("`another component's` version `1.0`") && told.contains("names no version"), "{told}");
+    client.start_with("b", "p", |r| r.version = Some("1.0".into())).await.unwrap();
+    assert!(!client.describe("b").await.waiting_for.contains("names no version"));
+}
