@@ -26,7 +26,7 @@ pub struct Deployments {
 }
 
 /// A version of a component.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeployedVersion {
     /// The component's name.

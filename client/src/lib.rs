@@ -78,7 +78,7 @@ pub use listing::{EndedFilter, InstanceFilter, Page, PageToken};
 pub use narration::Narrator;
 pub use payload::Payload;
 pub use purge::{PurgeFilter, Purged};
-pub use repair::{Fork, ForkOptions, ResetOptions, Substitute};
+pub use repair::{Fork, ForkOptions, Migration, ResetOptions, Substitute};
 pub use start::{Reuse, StartOptions};
 pub use turns::{Call, Turns};
 pub use wait::Wait;

@@ -29,6 +29,18 @@ pub struct ForkOptions {
     pub execution: Option<String>,
 }
 
+/// What became of a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Migration {
+    /// It goes on with the other version.
+    Moved,
+    /// It has gone on since its history was replayed, or is going on: replay it again.
+    Changed,
+    /// It has ended.
+    Ended,
+}
+
 /// What a call is to have returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Substitute {
@@ -86,6 +98,31 @@ impl Client {
         let answer = self.settle(answer, id).await.map_err(|error| self.extension(error, "fork an instance"))?;
         let answer = answer.into_inner();
         Ok(Fork { id: InstanceId::from_scheduler(answer.instance_id), kept_events: answer.kept_events })
+    }
+
+    /// Lets an instance go on with another version of its orchestrator, on which the first `events` events of this execution replay: all that
+    /// there were.
+    pub async fn migrate(
+        &self,
+        id: &InstanceId,
+        execution: &str,
+        events: u64,
+        version: &str,
+    ) -> Result<Migration, Error> {
+        use v1::migrate_instance_response::Outcome;
+        let request = v1::MigrateInstanceRequest {
+            instance_id: id.to_string(),
+            execution_id: execution.to_owned(),
+            history_events: events,
+            version: version.to_owned(),
+        };
+        let answer = self.services().durawasm.migrate_instance(request).await;
+        let answer = self.settle(answer, id).await.map_err(|error| self.extension(error, "migrate an instance"))?;
+        Ok(match answer.into_inner().outcome() {
+            Outcome::Moved => Migration::Moved,
+            Outcome::Ended => Migration::Ended,
+            Outcome::Changed | Outcome::Unspecified => Migration::Changed,
+        })
     }
 
     /// Asks an orchestrator a question that changes nothing: a worker replays the committed history and answers. The

@@ -91,7 +91,7 @@ fn a_version_that_is_put_there_runs_beside_the_old_ones_which_stay_what_they_wer
     assert_eq!(stand.versions(), ["1.0.0", "2.0.0"]);
     assert_eq!(held.components().len(), 1, "whoever holds the old registry goes on with it");
     let now = stand.registry.current();
-    let route = |version| now.orchestrator("says", version).map(|component| component.version().to_owned());
+    let route = |version| now.orchestrator("says", version).component().map(|component| component.version().to_owned());
     assert_eq!(route(Some("1.0.0")).as_deref(), Some("1.0.0"));
     assert_eq!((route(None).as_deref(), route(Some("3.0.0"))), (Some("2.0.0"), None));
     assert!(Arc::ptr_eq(&held.components()[0], now.component(held.components()[0].name(), "1.0.0").unwrap()));
@@ -174,7 +174,7 @@ fn an_environment_makes_another_content_and_a_limit_does_not() {
     let told = stand.pass(MOMENT);
     assert!(matches!(&told[..], [Notice::Regranted(component)] if component.version() == "1.0.0"), "{told:?}");
     let registry = stand.registry.current();
-    let running = registry.orchestrator("says", Some("1.0.0")).unwrap();
+    let running = registry.orchestrator("says", Some("1.0.0")).component().unwrap();
     assert_eq!(running.limits().orchestrator.guest.memory, 8 << 20);
     assert!(Arc::ptr_eq(running, &registry.components()[0]));
 

@@ -51,6 +51,8 @@ pub mod property {
     pub const BASE_POSITION: &str = "durawasm.base.position";
     /// The fuel that the committed turns of this execution have cost (decimal), if it was counted. A replay of them costs the same.
     pub const BASE_FUEL: &str = "durawasm.base.fuel";
+    /// The version that the instance runs on, if it is not the one that its `executionStarted` says because it was moved to another one.
+    pub const VERSION: &str = "durawasm.version";
 }
 
 /// Tags of instances that durawasm itself sets. Guests do not see them.
@@ -58,4 +60,7 @@ pub mod tag {
     /// On a fork: the id of the instance whose history it began with, or that one's own value of this tag if it has one. The random
     /// numbers of an execution follow from the instance's id; a fork draws those of its origin, or its history would not replay.
     pub const SEED_OF: &str = "durawasm.seed-of";
+    /// On an instance that was moved to another version in the middle of its execution: the version that the execution began with, which may be
+    /// empty. It is gone when the instance continues as new.
+    pub const MOVED_FROM: &str = "durawasm.moved-from";
 }

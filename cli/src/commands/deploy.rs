@@ -1,9 +1,11 @@
 //! `durawasm deploy`: shows what a new version changes, then hands it to the scheduler, from where every host fetches it.
 
 mod in_flight;
+mod migration;
 mod plan;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,18 +13,23 @@ use durawasm_client::{Client, DeployedVersion, Deployments, Offer, WHOLE};
 use durawasm_errors::{Code, CodedError, Context as _};
 use durawasm_host::{
     abi::component::Definition,
-    deployment::Manifest,
+    deployment::{Manifest, Terms},
     registry::{LoadedComponent, Version},
+    sandbox::SandboxLimits,
 };
 use serde::Serialize;
 
 use crate::{
     arguments::ConnectionArguments,
-    commands::{inspect, versions::percent},
+    commands::{
+        inspect::{self, PolicyArguments},
+        versions::percent,
+    },
     console::Console,
     render,
 };
 use in_flight::InFlight;
+use migration::Migrated;
 use plan::Plan;
 
 #[derive(Args)]
@@ -35,6 +42,9 @@ pub(crate) struct Arguments {
     /// New instances begin on it, those in flight stay on the version that they have. This is what is done if nothing else is said.
     #[arg(long, conflicts_with_all = ["canary", "inactive"])]
     pin: bool,
+    /// New instances begin on it, and those in flight go on with it if all that they have done replays there.
+    #[arg(long, conflicts_with_all = ["pin", "canary", "inactive"])]
+    migrate: bool,
     /// Only this share of new instances begins on it: `5%`. Which, depends on their ids alone.
     #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "inactive")]
     canary: Option<u32>,
@@ -44,7 +54,7 @@ pub(crate) struct Arguments {
     /// Show the plan, and do nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Deploy nothing, and end with exit code 1, if the history of an instance in flight does not replay on the new code.
+    /// Deploy nothing, and end with exit code 1, unless the history of each instance in flight replays on the new code.
     #[arg(long)]
     require_replay: bool,
     /// Deploy it also if new instances begin on a newer version.
@@ -53,9 +63,11 @@ pub(crate) struct Arguments {
     /// How long histories of instances in flight may be replayed. What is not reached is not looked at, and the plan says so.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "5s")]
     plan_time: Duration,
-    /// How long the connected hosts may take until they can run it. Instances begin on it only then.
+    /// How long the connected hosts may take until they can run it: instances begin on it only then. And how long --migrate may take.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "60s")]
     wait: Duration,
+    #[command(flatten)]
+    policy: PolicyArguments,
     #[command(flatten)]
     connection: ConnectionArguments,
 }
@@ -68,6 +80,8 @@ const GLANCE: Duration = Duration::from_millis(10);
 struct Report<'a> {
     plan: &'a Plan,
     in_flight: &'a InFlight,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    migrated: Option<&'a Migrated>,
     /// None: nothing was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     deployed: Option<&'a Deployments>,
@@ -89,24 +103,29 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
     let bytes = std::fs::read(&arguments.file)
         .coded(Code::InvalidComponent, || format!("the component {shown} cannot be read"))?;
     // The bytes that are looked at are those that are deployed, whatever happens to the file meanwhile.
-    let component = inspect::load_bytes(bytes.clone(), shown, manifest.clone()).await?;
+    let terms = Terms { policy: arguments.policy.read_or_unbounded()?, limits: SandboxLimits::default() };
+    let component = inspect::load_bytes(bytes.clone(), shown.clone(), manifest.clone()).await?;
     let version = describe(&component, &bytes, manifest_text);
 
     let client = arguments.connection.connect().await?;
-    let (deployments, _) = client.deployments_in_use().await?;
-    let plan = Plan::new(&version, &manifest, &deployments);
+    let deployments = client.deployments().await?;
+    let plan = Plan::new(&version, &manifest, &deployments, &terms).map_err(|refusal| {
+        let message = format!("no host with that policy runs {shown}: {refusal}");
+        CodedError::new(Code::BeyondPolicy, message).advise("Nothing was deployed.")
+    })?;
     check_downgrade(&arguments, &plan)?;
     if !console.is_json() {
         console.note(plan.text());
     }
-    let in_flight = in_flight::look(&client, component, arguments.plan_time, console).await?;
+    let component = Arc::new(component);
+    let mut in_flight = in_flight::look(&client, &component, arguments.plan_time, console).await?;
     if !console.is_json() {
         console.note(in_flight.text());
     }
-    let refused = arguments.require_replay && !in_flight.diverging.is_empty();
+    let refused = arguments.require_replay && !in_flight.all_continue();
     if arguments.dry_run || refused {
         if console.is_json() {
-            console.data(&Report { plan: &plan, in_flight: &in_flight, deployed: None }, String::new);
+            console.data(&Report { plan: &plan, in_flight: &in_flight, migrated: None, deployed: None }, String::new);
         }
         console.note("nothing was deployed");
         return if refused { Err(diverges(&in_flight)) } else { Ok(()) };
@@ -122,10 +141,20 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         wait_for_hosts(&client, &version, arguments.wait, console).await?;
         deployed = client.activate(&version.name, &version.version, share, Some(deployed.revision)).await?;
     }
-    console.data(&Report { plan: &plan, in_flight: &in_flight, deployed: Some(&deployed) }, || {
+    let movable = std::mem::take(&mut in_flight.movable);
+    let migrated = match arguments.migrate {
+        true => Some(migration::migrate(&client, &component, movable, arguments.wait).await?),
+        false => None,
+    };
+    let report =
+        Report { plan: &plan, in_flight: &in_flight, migrated: migrated.as_ref(), deployed: Some(&deployed) };
+    console.data(&report, || {
         let what = if already_there { "was there already" } else { "is deployed" };
-        format!("{} {} {what}: {}", version.name, version.version, begins(share))
+        format!("{} {} {what}: {}", version.name, version.version, begins(share, arguments.migrate))
     });
+    if let Some(migrated) = &migrated {
+        console.note(migrated.text());
+    }
     let place = arguments.connection.repeated();
     console.next_step(
         "See who is on which version",
@@ -173,8 +202,9 @@ async fn wait_for_hosts(
     }
 }
 
-fn begins(share: u32) -> String {
+fn begins(share: u32, migrate: bool) -> String {
     match share {
+        WHOLE if migrate => "new instances begin on it, those in flight go on with it where they can".to_owned(),
         0 => "nothing begins on it by itself".to_owned(),
         WHOLE => "new instances begin on it, those in flight stay on the version that they have".to_owned(),
         share => format!("{} of new instances begin on it", percent(share)),
@@ -208,7 +238,7 @@ fn offers(definitions: &[Definition]) -> Vec<Offer> {
 }
 
 fn check_downgrade(arguments: &Arguments, plan: &Plan) -> Result<(), CodedError> {
-    let Some(newer) = plan.replaces.as_deref().filter(|current| Version::new(current) > Version::new(&plan.version))
+    let Some(newer) = plan.default.as_deref().filter(|current| Version::new(current) > Version::new(&plan.version))
     else {
         return Ok(());
     };
@@ -222,9 +252,18 @@ fn check_downgrade(arguments: &Arguments, plan: &Plan) -> Result<(), CodedError>
 }
 
 fn diverges(in_flight: &InFlight) -> CodedError {
-    let first = in_flight.diverging.first().map(|d| format!("; the first is `{}`: {}", d.instance, d.message));
-    let count = render::amount(in_flight.diverging.len() as u64, "instance", "instances");
-    let message = format!("the new code does not do what {count} in flight have done{}", first.unwrap_or_default());
+    let found = || in_flight.diverging.iter().chain(&in_flight.unreadable);
+    let count = render::amount(found().count() as u64, "instance", "instances");
+    let message = match found().next() {
+        Some(first) => format!(
+            "the new code does not do what {count} in flight have done; the first is `{}`: {}",
+            first.instance, first.message
+        ),
+        None => {
+            let count = render::amount(in_flight.not_checked, "instance", "instances");
+            format!("{count} in flight could not be looked at in the time that there was: --plan-time gives more")
+        }
+    };
     CodedError::new(Code::ReplayDiverges, message).advise(
         "Without --require-replay it can be deployed all the same: instances in flight stay on the version that they have.",
     )

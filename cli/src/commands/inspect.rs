@@ -38,6 +38,11 @@ impl PolicyArguments {
         let policy = Policy::read(path).coded(Code::InvalidPolicy, || "the policy cannot be used".to_owned())?;
         Ok(Arc::new(policy))
     }
+
+    /// For who does not run the component: without a policy everything may be asked for, and hosts decide.
+    pub(crate) fn read_or_unbounded(&self) -> Result<Arc<Policy>, CodedError> {
+        if self.policy.is_some() { self.read() } else { Ok(Arc::new(Policy::unbounded())) }
+    }
 }
 
 /// What a component offers.
@@ -220,6 +225,7 @@ fn load_code(error: &LoadError) -> Code {
     match error {
         LoadError::Contract(ContractError::OtherVersion { .. }) => Code::WrongWitVersion,
         LoadError::Contract(_) | LoadError::Panic(_) => Code::InvalidComponent,
+        LoadError::OtherManifest { .. } => Code::InvalidManifest,
         LoadError::Refused(_) => Code::BeyondPolicy,
         LoadError::Unavailable(_) => Code::GrantUnavailable,
     }

@@ -3,23 +3,28 @@
 use durawasm_proto::{durabletask as wire, v1};
 
 use super::WorkLimits;
-use crate::registry::Registry;
+use crate::registry::{Accepted, Registry};
 
 /// What opens a session, and what is said in it when something else can be run.
 pub(super) fn offer(registry: &Registry, limits: WorkLimits) -> v1::Open {
-    let newest = |(name, versions): (&str, Vec<&str>)| {
-        let version = (*versions.last()?).to_owned();
+    let default = |(name, _): (&str, _)| {
+        let version = registry.default_version(name)?.to_owned();
         Some(v1::DefaultVersion { name: name.to_owned(), version })
     };
-    let defaults = registry.orchestrator_versions().filter_map(newest).collect();
+    let defaults = registry.orchestrator_versions().filter_map(default).collect();
     v1::Open { work: Some(open(registry, limits)), defaults }
 }
 
 /// The request that opens a stream of work.
 pub(super) fn open(registry: &Registry, limits: WorkLimits) -> wire::GetWorkItemsRequest {
     let number = |limit: u32| i32::try_from(limit).unwrap_or(i32::MAX);
-    // Whatever came without a version runs on the newest one.
-    let versions = |versions: Vec<&str>| versions.into_iter().chain([""]).map(str::to_owned).collect();
+    let versions = |accepted: Accepted<'_>| match accepted {
+        // An empty list stands for all.
+        Accepted::All => Vec::new(),
+        Accepted::Only(versions, without) => {
+            versions.into_iter().chain(without.then_some("")).map(str::to_owned).collect()
+        }
+    };
     wire::GetWorkItemsRequest {
         max_concurrent_orchestration_work_items: number(limits.orchestrations),
         max_concurrent_activity_work_items: number(limits.activities),

@@ -11,6 +11,7 @@ use super::grant::Grant;
 use super::limits::LimitRequests;
 use super::manifest::{Capabilities, HttpAccess, Manifest, SecretSource, VariableName};
 use super::policy::Bounds;
+use super::versioning::Versioning;
 
 /// One thing that is asked for, allowed or granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -93,6 +94,7 @@ impl Manifest {
     /// What is asked for.
     pub fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
+        versioning(&self.versioning, &mut entries);
         variables(&self.environment, &self.secrets, &mut entries);
         let Capabilities { clocks, random, http, folders } = &self.capabilities;
         switches(*clocks, *random, &mut entries);
@@ -108,7 +110,9 @@ impl Manifest {
 impl Bounds {
     /// What may be asked for.
     pub fn entries(&self) -> Vec<Entry> {
-        let mut entries = vec![Entry::new("environment", yes_or_no(self.environment))];
+        let strategies = self.strategies.iter().flatten();
+        let mut entries: Vec<Entry> = strategies.map(|strategy| Entry::item("versioning.strategy", strategy)).collect();
+        entries.push(Entry::new("environment", yes_or_no(self.environment)));
         let secrets = self.secrets.env.iter().map(|name| format!("the host's environment variable {name}"));
         let files = self.secrets.files.iter().map(|path| format!("the file {path}, or what is below it"));
         entries.extend(secrets.chain(files).map(|source| Entry::item("secrets", source)));
@@ -128,6 +132,7 @@ impl Grant {
     /// What is granted, and the limits.
     pub fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
+        versioning(&self.versioning, &mut entries);
         variables(&self.environment, &self.secrets, &mut entries);
         switches(self.clocks, self.random, &mut entries);
         servers(self.http.as_ref(), &mut entries);
@@ -137,6 +142,14 @@ impl Grant {
         limits(&LimitRequests::of(&self.limits), "", &mut entries);
         entries
     }
+}
+
+/// The default says nothing.
+fn versioning(versioning: &Versioning, entries: &mut Vec<Entry>) {
+    let Some(on_mismatch) = versioning.mismatch() else { return };
+    entries.push(Entry::new("versioning.strategy", versioning.strategy));
+    entries.push(Entry::new("versioning.on-mismatch", on_mismatch));
+    entries.extend(versioning.default_version.as_ref().map(|version| Entry::new("versioning.default-version", version)));
 }
 
 fn variables(

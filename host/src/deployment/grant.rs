@@ -9,11 +9,14 @@ use serde::Serialize;
 use super::Terms;
 use super::manifest::{Folder, HttpAccess, Manifest, SecretSource, VariableName};
 use super::policy::Bounds;
+use super::versioning::Versioning;
 use crate::sandbox::SandboxLimits;
 
 /// What a component gets. Made from a manifest by [`Grant::new`]; the default is nothing but default limits.
 #[derive(Clone, Debug, Default)]
 pub struct Grant {
+    /// What it makes of instances that began on another version.
+    pub versioning: Versioning,
     /// Variables that all roles see.
     pub environment: BTreeMap<VariableName, String>,
     /// Variables that activities and entities see, and where they come from.
@@ -116,6 +119,7 @@ impl Grant {
         }
         let capabilities = &manifest.capabilities;
         Ok(Self {
+            versioning: manifest.versioning.clone(),
             environment: manifest.environment.clone(),
             secrets: manifest.secrets.clone(),
             clocks: capabilities.clocks,
@@ -129,16 +133,21 @@ impl Grant {
     /// Whether activities are functions of their context and input and of nothing else. The environment does not count: it
     /// is part of the component's digest.
     pub fn is_pure(&self) -> bool {
-        let Self { environment: _, secrets, clocks, random, http, folders, limits: _ } = self;
+        let Self { versioning: _, environment: _, secrets, clocks, random, http, folders, limits: _ } = self;
         secrets.is_empty() && !clocks && !random && http.is_none() && folders.is_empty()
     }
 }
 
 fn refuse_capabilities(manifest: &Manifest, bounds: &Bounds, refused: &mut Vec<RefusedRequest>) {
-    let Manifest { environment, secrets, capabilities, limits: _ } = manifest;
+    let Manifest { component: _, version: _, versioning, environment, secrets, capabilities, limits: _ } = manifest;
     let mut refuse = |key: String, requested: &dyn fmt::Display, allowed: String| {
         refused.push(RefusedRequest::new(key, requested, allowed));
     };
+    if let Some(strategies) = &bounds.strategies
+        && !strategies.contains(&versioning.strategy)
+    {
+        refuse("versioning.strategy".to_owned(), &versioning.strategy, listed(strategies));
+    }
     if !bounds.environment && !environment.is_empty() {
         let names: Vec<&str> = environment.keys().map(VariableName::as_str).collect();
         refuse("environment".to_owned(), &names.join(", "), "no variables".to_owned());
@@ -246,6 +255,16 @@ mod tests {
         let policy = "[default]\nrandom = false\n[components.shop]\nrandom = true\nclocks = false";
         assert!(grant("[capabilities]\nrandom = true", policy).is_ok());
         assert_eq!(refused("[capabilities]\nclocks = true", policy), ["capabilities.clocks"]);
+    }
+
+    #[test]
+    fn strategies_can_be_bounded() {
+        let older = "[versioning]\nstrategy = \"current-or-older\"";
+        assert!(grant(older, "").is_ok());
+        let policy = "[default]\nstrategies = [\"exact\", \"strict\"]";
+        assert_eq!(refused(older, policy), ["versioning.strategy"]);
+        assert!(grant("", policy).is_ok());
+        assert!(grant(older, &format!("{policy}\n[components.shop]\nstrategies = [\"current-or-older\"]")).is_ok());
     }
 
     #[test]

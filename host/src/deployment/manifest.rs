@@ -11,11 +11,18 @@ use super::document::{self, DocumentError};
 use super::hosts::HostPattern;
 use super::limits::LimitRequests;
 use super::paths::{FolderPath, GuestPath};
+use super::versioning::Versioning;
 
 /// What a deployment asks for. The default asks for nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Manifest {
+    /// The component that this is for. Another one is refused.
+    pub component: Option<String>,
+    /// The version that this is for. Another one is refused.
+    pub version: Option<String>,
+    /// What it makes of instances that began on another version.
+    pub versioning: Versioning,
     /// Variables that all roles see. They are part of the component's digest.
     pub environment: BTreeMap<VariableName, String>,
     /// Variables that activities and entities see, orchestrators never. They are read where the host runs.
@@ -179,6 +186,7 @@ impl Manifest {
                 "the variable is in [environment] too; give one of the two another name",
             ));
         }
+        self.versioning.check()?;
         let folders = &self.capabilities.folders;
         for (index, folder) in folders.iter().enumerate() {
             if folders[..index].iter().any(|other| other.guest == folder.guest) {
@@ -227,8 +235,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::deployment::{MatchStrategy, OnMismatch};
 
     const FULL: &str = r#"
+component = "shop"
+version = "2.0.0"
+
+[versioning]
+strategy = "current-or-older"
+on-mismatch = "fail"
+default-version = "1.0.0"
+
 [environment]
 REGION = "eu"
 
@@ -257,6 +274,10 @@ deadline = "90s"
     #[test]
     fn every_section_is_read() {
         let manifest = Manifest::parse(FULL).unwrap();
+        assert_eq!((manifest.component.as_deref(), manifest.version.as_deref()), (Some("shop"), Some("2.0.0")));
+        let Versioning { strategy, on_mismatch, default_version } = &manifest.versioning;
+        assert_eq!((*strategy, *on_mismatch), (MatchStrategy::CurrentOrOlder, Some(OnMismatch::Fail)));
+        assert_eq!(default_version.as_deref(), Some("1.0.0"));
         assert_eq!(manifest.environment.len(), 1);
         assert_eq!(manifest.secrets.len(), 2);
         assert!(manifest.capabilities.clocks && manifest.capabilities.random);
@@ -280,6 +301,8 @@ deadline = "90s"
             ("[capabilities]\nclock = true", 2, "capabilities", "unknown field `clock`"),
             ("[environment]\nA = 1", 2, "environment.A", "expected a string"),
             ("\n[capabilities.http]\nhosts = [\"a.example\", \"http:/x\"]", 3, "capabilities.http.hosts[1]", "http:/x"),
+            ("[versioning]\nstrategy = \"newest\"", 2, "versioning.strategy", "unknown variant `newest`"),
+            ("[versioning]\nfallback = 1", 2, "versioning", "unknown field `fallback`"),
             ("[secrets]\nKEY = { env = \"A\", file = \"/b\" }", 2, "secrets.KEY", "one of the two"),
             ("[limits.activity]\nmemory = \"lots\"", 2, "limits.activity.memory", "lots"),
             ("[limits.orchestrator]\ndeadline = \"soon\"", 2, "limits.orchestrator.deadline", "soon"),

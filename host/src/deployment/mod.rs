@@ -13,6 +13,7 @@ mod limits;
 mod manifest;
 mod paths;
 mod policy;
+mod versioning;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub use limits::{LimitRequests, RoleLimits};
 pub use manifest::{Access, Capabilities, Folder, HttpAccess, Manifest, SecretSource, VariableName};
 pub use paths::{FolderPath, GuestPath};
 pub use policy::{Bounds, FolderBound, Policy, SecretBounds};
+pub use versioning::{MatchStrategy, OnMismatch, Versioning};
 
 /// What the operator of a host sets for all components.
 #[derive(Clone, Debug, Default)]

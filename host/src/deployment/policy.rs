@@ -10,6 +10,7 @@ use super::hosts::HostPattern;
 use super::limits::LimitRequests;
 use super::manifest::{Access, HttpAccess, SecretSource};
 use super::paths::FolderPath;
+use super::versioning::MatchStrategy;
 
 /// What components may ask for: by default, and one by one. The default policy is that of a host without a policy file:
 /// environment, clocks and random numbers may be asked for; HTTP, folders and secrets may not; limits may be lowered.
@@ -36,6 +37,7 @@ struct Section {
     http: Option<HttpAccess>,
     secrets: Option<SecretBounds>,
     folders: Option<Vec<FolderBound>>,
+    strategies: Option<Vec<MatchStrategy>>,
     limits: LimitRequests,
 }
 
@@ -54,6 +56,8 @@ pub struct Bounds {
     pub secrets: SecretBounds,
     /// The folders, each with all that lies below it.
     pub folders: Vec<FolderBound>,
+    /// What it may make of instances of other versions; none: whatever it likes.
+    pub strategies: Option<Vec<MatchStrategy>>,
     /// The most that guests may use up. What is not said here is the host's own limit.
     pub limits: LimitRequests,
 }
@@ -128,6 +132,7 @@ impl Policy {
             }),
             secrets: Some(SecretBounds { env: vec!["*".to_owned()], files: root().into_iter().collect() }),
             folders: Some(root().into_iter().map(|host| FolderBound { host, access: Access::ReadWrite }).collect()),
+            strategies: None,
             limits: LimitRequests::unbounded(),
         };
         Self { document: Document { default, components: BTreeMap::new() }, path: None }
@@ -154,6 +159,7 @@ impl Policy {
             http: own.http.as_ref().or(default.http.as_ref()).cloned(),
             secrets: own.secrets.as_ref().or(default.secrets.as_ref()).cloned().unwrap_or_default(),
             folders: own.folders.as_ref().or(default.folders.as_ref()).cloned().unwrap_or_default(),
+            strategies: own.strategies.as_ref().or(default.strategies.as_ref()).cloned(),
             limits: own.limits.or(&default.limits),
         }
     }

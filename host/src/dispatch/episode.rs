@@ -11,10 +11,11 @@ use prost_types::value::Kind;
 use wire::history_event::EventType;
 
 use crate::connection::GuestLogs;
+use crate::deployment::OnMismatch;
 use crate::orchestration::convert::Answered;
 use crate::orchestration::warmth::{Base, Fingerprint, Warm, WarmSessions};
 use crate::orchestration::{EventKind, Fuel, HistoryEvent, Park, ParkReason, Session, convert, rewind, trace};
-use crate::registry::{LoadedComponent, RegistryHandle};
+use crate::registry::{LoadedComponent, RegistryHandle, Route};
 use crate::sandbox::Orchestrator;
 
 /// The sessions that are kept warm, and how often that helped.
@@ -43,6 +44,8 @@ pub(super) enum Outcome {
     Answer(wire::OrchestratorResponse, Option<Fuel>, Option<GuestLogs>),
     /// The past events have to be fetched first.
     NeedsHistory(wire::OrchestratorRequest),
+    /// No component here takes an instance of this version: it is left to another host. Why.
+    Reject(String),
     /// The instance cannot go on: why, and in which component.
     Park(Park, String),
 }
@@ -66,7 +69,7 @@ impl Episodes {
             return Outcome::Answer(convert::terminated(answered(&mut request, token), output), None, None);
         }
         let execution_id = request.execution_id.clone().unwrap_or_default();
-        let Properties { base_token, position, fuel: recorded } = properties(&request);
+        let Properties { base_token, position, fuel: recorded, version: moved_to } = properties(&request);
         let omitted = !fetched
             && request.past_events.is_empty()
             && (request.requires_history_streaming || position.is_some_and(|position| position > 0));
@@ -89,7 +92,10 @@ impl Episodes {
             None => Some(Base::Past(fingerprint(&past))),
         };
         let taken = self.warm.lock().take(&request.instance_id);
-        let warm = taken.filter(|warm| base.as_ref().is_some_and(|base| warm.stands_at(&execution_id, base)));
+        let warm = taken.filter(|warm| {
+            let is_moved = moved_to.as_ref().is_some_and(|version| *version != warm.session.program().version);
+            !is_moved && base.as_ref().is_some_and(|base| warm.stands_at(&execution_id, base))
+        });
         if warm.is_none() && omitted {
             return Outcome::NeedsHistory(request);
         }
@@ -101,9 +107,13 @@ impl Episodes {
         let instance_id = answered.instance_id.clone();
         let (mut warm, past) = match warm {
             Some(warm) => (warm, Vec::new()),
-            None => match self.cold(&instance_id, execution_id, &past, &new) {
+            None => match self.cold(&instance_id, execution_id, moved_to, &past, &new) {
                 Ok(session) => (Warm { trace: started_trace, ..session }, past),
-                Err(park) => return Outcome::Park(park, String::new()),
+                Err(Cold::Park(park)) => return Outcome::Park(park, String::new()),
+                Err(Cold::Mismatch(why, OnMismatch::Reject)) => return Outcome::Reject(why),
+                Err(Cold::Mismatch(why, OnMismatch::Fail)) => {
+                    return Outcome::Answer(convert::failed(answered, VERSION_MISMATCH, why), None, None);
+                }
             },
         };
         for event in past.iter().chain(&new) {
@@ -161,32 +171,62 @@ impl Episodes {
         &self,
         instance_id: &str,
         execution_id: String,
+        moved_to: Option<String>,
         past: &[HistoryEvent],
         new: &[HistoryEvent],
-    ) -> Result<Warm<Orchestrator>, Park> {
+    ) -> Result<Warm<Orchestrator>, Cold> {
         let started = past.iter().chain(new).find_map(|event| match &event.kind {
             EventKind::ExecutionStarted(started) => Some(started),
             _ => None,
         });
         let Some(started) = started else {
-            return Err(Park::new(
+            return Err(Cold::Park(Park::new(
                 ParkReason::History,
                 "the work item holds no executionStarted, neither in the past nor in the new events",
                 "the scheduler sent a history that no execution can have: report it",
-            ));
+            )));
         };
-        let component = self.component(&started.name, started.version.as_deref())?;
+        let version = moved_to.as_deref().or(started.version.as_deref());
+        let component = self.component(&started.name, version)?;
         let Some(code) = component.orchestrator_code() else {
-            return Err(no_version(&started.name, started.version.as_deref()));
+            return Err(Cold::Park(no_version(&started.name, version)));
         };
         let guest = Orchestrator::new(Arc::clone(code));
-        let session = Session::new(guest, instance_id, Arc::clone(component.program()), code.limits().session());
+        let program = Arc::clone(component.program());
+        let session = Session::new(guest, instance_id, program, code.limits().session()).moved_to(moved_to);
         Ok(Warm { session, execution_id, trace: None, answered: String::new(), applied: Fingerprint::default() })
     }
 
-    fn component(&self, name: &str, version: Option<&str>) -> Result<Arc<LoadedComponent>, Park> {
-        self.registry.current().orchestrator(name, version).cloned().ok_or_else(|| no_version(name, version))
+    fn component(&self, name: &str, version: Option<&str>) -> Result<Arc<LoadedComponent>, Cold> {
+        match self.registry.current().orchestrator(name, version) {
+            Route::To(component) => Ok(Arc::clone(component)),
+            Route::Mismatch(newest, becomes) => Err(Cold::Mismatch(mismatch(name, version, newest), becomes)),
+            Route::Nowhere => Err(Cold::Park(no_version(name, version))),
+        }
     }
+}
+
+/// Why no session can begin.
+enum Cold {
+    Park(Park),
+    /// No component here takes instances of this version.
+    Mismatch(String, OnMismatch),
+}
+
+/// The type of the failure of instances that no version takes, as the SDKs name it.
+const VERSION_MISMATCH: &str = "VersionMismatch";
+
+fn mismatch(name: &str, version: Option<&str>, newest: &LoadedComponent) -> String {
+    let of = match version {
+        Some(version) => format!("version {version}"),
+        None => "no version".to_owned(),
+    };
+    format!(
+        "the instance of orchestrator `{name}` has {of}, which no component of this host takes; the newest that could is {} with the \
+         strategy `{}`",
+        newest.program().label(),
+        newest.versioning().strategy
+    )
 }
 
 fn no_version(name: &str, version: Option<&str>) -> Park {
@@ -250,6 +290,8 @@ struct Properties {
     position: Option<u64>,
     /// What the committed turns have cost.
     fuel: Option<u64>,
+    /// The version that the instance was moved to.
+    version: Option<String>,
 }
 
 fn properties(request: &wire::OrchestratorRequest) -> Properties {
@@ -263,6 +305,7 @@ fn properties(request: &wire::OrchestratorRequest) -> Properties {
         base_token: text(property::BASE_TOKEN),
         position: number(property::BASE_POSITION),
         fuel: number(property::BASE_FUEL),
+        version: text(property::VERSION),
     }
 }
 

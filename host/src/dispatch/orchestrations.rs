@@ -115,6 +115,10 @@ impl Shared {
                 owed.answer(Answer::Orchestration(Box::new(response), fuel), logs);
             }
             Ok(Outcome::NeedsHistory(request)) => self.fetch(request, token, owed),
+            Ok(Outcome::Reject(why)) => {
+                tracing::info!(instance = instance_id, "{why}; the work item goes back for another host");
+                self.give_back(&instance_id, token, owed);
+            }
             Ok(Outcome::Park(park, component)) => self.park(instance_id, park, component, token, owed),
             Err(_) => {
                 tracing::error!(

@@ -121,7 +121,7 @@ fn component(
     orchestrator: &str,
     version: Option<&str>,
 ) -> Result<Arc<LoadedComponent>, Vec<Failure>> {
-    registry.current().orchestrator(orchestrator, version).cloned().ok_or_else(|| {
+    registry.current().orchestrator(orchestrator, version).component().cloned().ok_or_else(|| {
         let version = version.map(|version| format!(" in version {version}")).unwrap_or_default();
         let message = format!(
             "no component on this host has orchestrator `{orchestrator}`{version}: connect a host whose components have it"

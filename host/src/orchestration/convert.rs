@@ -290,6 +290,15 @@ fn completion(
     }
 }
 
+/// The answer that fails an instance for a reason that is not its code's. Nothing can mend it by trying again.
+pub(crate) fn failed(answered: Answered, error_type: &str, message: String) -> wire::OrchestratorResponse {
+    let error_type = error_type.to_owned();
+    let failure = Failure { error_type, message, stack: None, retriable: false, properties: Vec::new() };
+    let completion = Completion { failures: vec![failure], ..Completion::new(Status::Failed, None) };
+    let action = Action { id: -1, decision: Decision::Complete(Box::new(completion)) };
+    response(answered, Turn { actions: vec![action], ..Turn::default() }, None, || None)
+}
+
 /// The answer to a request to terminate: nothing of the guest is needed for it.
 pub(crate) fn terminated(answered: Answered, output: Option<String>) -> wire::OrchestratorResponse {
     let completion = Completion::new(Status::Terminated, output);

@@ -39,6 +39,8 @@ pub struct Program {
     pub version: String,
     /// The activities that the component exports: called without a version, they get the component's.
     pub activities: HashSet<String>,
+    /// The version of children that are called without one; none: the scheduler decides.
+    pub default_version: Option<String>,
 }
 
 impl Program {
@@ -105,6 +107,8 @@ pub struct Session<G> {
     streams: Option<Streams>,
     /// The version that the instance was given.
     version: Option<String>,
+    /// The version that it was moved to since. What its code is told stays what it was.
+    moved_to: Option<String>,
     /// Resolutions that have not been handed to the guest yet.
     batch: Vec<Resolution>,
     /// Events that wait for the end of a suspension.
@@ -158,6 +162,7 @@ impl<G: Guest> Session<G> {
             first_episode: None,
             streams: None,
             version: None,
+            moved_to: None,
             batch: Vec::new(),
             held: None,
             custom_status: None,
@@ -175,6 +180,12 @@ impl<G: Guest> Session<G> {
     #[must_use]
     pub fn with_defaults(self, defaults: Defaults) -> Self {
         Self { defaults, ..self }
+    }
+
+    /// The same for an instance that was moved to another version in the middle of its execution, if it was.
+    #[must_use]
+    pub fn moved_to(self, version: Option<String>) -> Self {
+        Self { moved_to: version, ..self }
     }
 
     /// Remembers from now on what each episode costs: see [`Session::fuel_of_episodes`].

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::abi::component::Definition;
-use crate::deployment::{Deployment, Grant, Manifest, Refusal, Unavailable};
+use crate::deployment::{Deployment, Grant, Manifest, Refusal, Unavailable, Versioning};
 use crate::orchestration::Program;
 use crate::sandbox::{
     self, ActivityCode, CodeCache, ContractError, Engines, EntityCode, OrchestratorCode, SandboxLimits,
@@ -62,6 +62,18 @@ pub enum LoadError {
          until it is mended, build the component with another compiler version or another optimization level"
     )]
     Panic(String),
+    /// Its manifest is another one's.
+    #[error(
+        "its manifest is for the {key} `{wanted}`, and this is `{is}`. Deploy it with its own manifest, or correct `{key}` there"
+    )]
+    OtherManifest {
+        /// The key of the manifest: `component` or `version`.
+        key: &'static str,
+        /// What the manifest says.
+        wanted: String,
+        /// What the component says.
+        is: String,
+    },
 }
 
 impl LoadedComponent {
@@ -78,6 +90,14 @@ impl LoadedComponent {
         // The code is that of the bytes; what the environment changes is what the guest sees.
         let linked = sandbox::LinkedComponent::new(bytes, &Manifest::default().digest(bytes), engines, cache)?;
         let info = linked.describe(&deployment.terms.limits)?;
+        for (key, wanted, is) in [
+            ("component", &deployment.manifest.component, &info.name),
+            ("version", &deployment.manifest.version, &info.version),
+        ] {
+            if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != is) {
+                return Err(LoadError::OtherManifest { key, wanted: wanted.clone(), is: is.clone() });
+            }
+        }
         let grant = Arc::new(Grant::new(&info.name, &deployment.manifest, &deployment.terms)?);
         let capabilities = sandbox::Capabilities::prepare(&grant, deployment.examined)?;
         let label = format!("{} {}", info.name, info.version);
@@ -91,6 +111,7 @@ impl LoadedComponent {
                 component: info.name,
                 version: info.version,
                 activities: activities.iter().cloned().collect(),
+                default_version: grant.versioning.default_version.clone(),
             }),
             digest: deployment.manifest.digest(bytes),
             size: bytes.len(),
@@ -163,6 +184,11 @@ impl LoadedComponent {
     /// What its deployment asked for.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What it makes of instances that began on another version.
+    pub fn versioning(&self) -> &Versioning {
+        &self.grant.versioning
     }
 
     /// What it was granted.

@@ -13,6 +13,8 @@ mod version;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::deployment::OnMismatch;
+
 pub use component::{LoadError, LoadedComponent};
 pub use folder::{FolderError, WatchedFolder};
 pub use handle::RegistryHandle;
@@ -66,6 +68,27 @@ pub enum Added {
     AlreadyThere,
     /// It was there with another manifest: from now on it has what this one grants.
     Regranted,
+}
+
+/// What runs an instance of some version.
+#[derive(Clone, Copy, Debug)]
+pub enum Route<'r> {
+    /// This component.
+    To(&'r Arc<LoadedComponent>),
+    /// None here, and what becomes of it then was settled by the newest component that has a say in it.
+    Mismatch(&'r Arc<LoadedComponent>, OnMismatch),
+    /// None here.
+    Nowhere,
+}
+
+impl<'r> Route<'r> {
+    /// The component, if one was found.
+    pub fn component(self) -> Option<&'r Arc<LoadedComponent>> {
+        match self {
+            Self::To(component) => Some(component),
+            Self::Mismatch(..) | Self::Nowhere => None,
+        }
+    }
 }
 
 type Versions = BTreeMap<Version, Arc<LoadedComponent>>;
@@ -159,12 +182,22 @@ impl Registry {
     }
 
     /// The version on which an orchestrator of this version continues as new, if nobody says which: the hub's default, or the canary
-    /// for what is on it, or the newest.
+    /// for what is on it, or that on which instances begin that nobody gave one. None: it keeps what it has.
     pub fn next_version(&self, name: &str, current: &str) -> Option<&str> {
         match self.defaults.get(name) {
             Some((_, canary)) if canary == current => Some(canary),
             Some((default, _)) => Some(default),
-            None => self.orchestrator(name, None).map(|component| component.version()),
+            None => self.default_version(name),
+        }
+    }
+
+    /// The version on which instances of this orchestrator begin that nobody gave one: the newest, or what that one's manifest says. None: with
+    /// a strategy of the SDKs they stay without a version.
+    pub fn default_version(&self, name: &str) -> Option<&str> {
+        let (_, newest) = self.orchestrators.get(name)?.last_key_value()?;
+        match newest.versioning().mismatch() {
+            None => Some(newest.version()),
+            Some(_) => newest.versioning().default_version.as_deref(),
         }
     }
 
@@ -173,19 +206,22 @@ impl Registry {
         &self.components
     }
 
-    /// The component that runs this orchestrator: of exactly this version, or the newest one if there is none.
-    pub fn orchestrator(&self, name: &str, version: Option<&str>) -> Option<&Arc<LoadedComponent>> {
+    /// What runs this orchestrator: the component of exactly this version, else the newest one whose strategy takes it.
+    pub fn orchestrator(&self, name: &str, version: Option<&str>) -> Route<'_> {
         route(&self.orchestrators, name, version)
     }
 
-    /// The component that runs this activity: of exactly this version, or the newest one if there is none.
+    /// What runs this activity: as with an orchestrator, but without a version always the newest. (The SDKs compare no versions of activities.)
     pub fn activity(&self, name: &str, version: Option<&str>) -> Option<&Arc<LoadedComponent>> {
-        route(&self.activities, name, version)
+        match version.filter(|version| !version.is_empty()) {
+            Some(version) => route(&self.activities, name, Some(version)).component(),
+            None => newest(&self.activities, name),
+        }
     }
 
     /// The component that runs this entity (its name in lower case): the newest version.
     pub fn entity(&self, name: &str) -> Option<&Arc<LoadedComponent>> {
-        route(&self.entities, name, None)
+        newest(&self.entities, name)
     }
 
     /// The names of the entities, in lower case.
@@ -193,29 +229,60 @@ impl Registry {
         self.entities.keys().map(String::as_str)
     }
 
-    /// The orchestrators by name, with their versions, oldest first.
-    pub fn orchestrator_versions(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
-        versions(&self.orchestrators)
+    /// The orchestrators by name, each with the versions of instances that it is to be sent.
+    pub fn orchestrator_versions(&self) -> impl Iterator<Item = (&str, Accepted<'_>)> {
+        self.orchestrators.iter().map(|(name, versions)| {
+            // Whoever fails what does not fit must see it.
+            let fails = settled(versions).is_some_and(|(_, becomes)| becomes == OnMismatch::Fail);
+            (name.as_str(), if fails { Accepted::All } else { accepted(versions) })
+        })
     }
 
-    /// The activities by name, with their versions, oldest first.
-    pub fn activity_versions(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
-        versions(&self.activities)
-    }
-}
-
-fn route<'a>(
-    map: &'a HashMap<String, Versions>,
-    name: &str,
-    version: Option<&str>,
-) -> Option<&'a Arc<LoadedComponent>> {
-    let versions = map.get(name)?;
-    match version {
-        Some(version) if !version.is_empty() => versions.get(&Version::new(version)),
-        _ => versions.last_key_value().map(|(_, component)| component),
+    /// The activities by name, each with the versions that it is to be sent.
+    pub fn activity_versions(&self) -> impl Iterator<Item = (&str, Accepted<'_>)> {
+        self.activities.iter().map(|(name, versions)| {
+            let wanted = match accepted(versions) {
+                Accepted::Only(versions, _) => Accepted::Only(versions, true),
+                Accepted::All => Accepted::All,
+            };
+            (name.as_str(), wanted)
+        })
     }
 }
 
-fn versions(map: &HashMap<String, Versions>) -> impl Iterator<Item = (&str, Vec<&str>)> {
-    map.iter().map(|(name, versions)| (name.as_str(), versions.keys().map(Version::as_str).collect()))
+/// The versions of instances that can be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted<'r> {
+    /// Whatever comes.
+    All,
+    /// These, oldest first; and whether those without a version.
+    Only(Vec<&'r str>, bool),
+}
+
+fn accepted(versions: &Versions) -> Accepted<'_> {
+    if versions.values().any(|there| there.versioning().takes_unlisted()) {
+        return Accepted::All;
+    }
+    let without = versions.iter().any(|(version, there)| there.versioning().takes(version, ""));
+    Accepted::Only(versions.keys().map(Version::as_str).collect(), without)
+}
+
+/// What becomes of an instance that nothing takes: as the newest component says that has a say in it.
+fn settled(versions: &Versions) -> Option<(&Arc<LoadedComponent>, OnMismatch)> {
+    versions.values().rev().find_map(|there| Some((there, there.versioning().mismatch()?)))
+}
+
+fn newest<'r>(map: &'r HashMap<String, Versions>, name: &str) -> Option<&'r Arc<LoadedComponent>> {
+    map.get(name)?.last_key_value().map(|(_, component)| component)
+}
+
+fn route<'r>(map: &'r HashMap<String, Versions>, name: &str, version: Option<&str>) -> Route<'r> {
+    let Some(versions) = map.get(name) else { return Route::Nowhere };
+    let version = version.unwrap_or_default();
+    let exact = || versions.get(&Version::new(version));
+    let taking = || versions.iter().rev().find(|(own, there)| there.versioning().takes(own, version));
+    if let Some(component) = exact().or_else(|| taking().map(|(_, component)| component)) {
+        return Route::To(component);
+    }
+    settled(versions).map_or(Route::Nowhere, |(component, mismatch)| Route::Mismatch(component, mismatch))
 }

@@ -11,6 +11,7 @@ use super::instance::{Instance, Turn};
 use super::message::{Change, Effect};
 use super::partition::Partition;
 use super::record::{InboxEntry, Status, StoredEvent, TimerRecord};
+use super::repair;
 use super::workers::SUSPICIOUS_RETURNS;
 
 /// What is written at the end of an execution.
@@ -102,6 +103,7 @@ impl Partition {
         if !complete.tags.is_empty() {
             record.tags = complete.tags.into_iter().collect();
         }
+        repair::forget_move(&mut record.tags);
         record.custom_status = custom_status.or_else(|| record.custom_status.take());
         record.inherited_status = record.custom_status.is_some();
         let started = pb::ExecutionStartedEvent {

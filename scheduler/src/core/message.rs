@@ -148,6 +148,8 @@ pub enum Repair {
     Reset(ResetRequest),
     /// A new instance begins with a part of another one's history.
     Fork(ForkRequest),
+    /// An instance goes on with another version.
+    Migrate(MigrateRequest),
     /// An instance begins anew, with its name, version, input and tags: as itself, or as a new instance.
     Restart(InstanceId, Option<InstanceId>),
 }
@@ -163,6 +165,19 @@ pub struct ResetRequest {
     pub at: Position,
     /// Why.
     pub reason: Option<String>,
+}
+
+/// What a client says of a migration.
+#[derive(Clone, Debug)]
+pub struct MigrateRequest {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The execution whose history was replayed on the other version.
+    pub execution: String,
+    /// How many events it had.
+    pub events: Position,
+    /// The other version.
+    pub version: String,
 }
 
 /// What a client says of a fork.
@@ -210,6 +225,8 @@ pub enum Reply {
     NotTerminated(Vec<InstanceId>),
     /// The instance goes on with so many events of the history.
     Repaired(InstanceId, Position),
+    /// What became of a migration.
+    Migrated(v1::migrate_instance_response::Outcome),
     /// An orchestrator's answer to a question, or an entity's to a call.
     Answered(Box<QuestionOutcome>),
 }
@@ -285,6 +302,8 @@ pub struct EpisodeItem {
     pub new_events: Vec<pb::HistoryEvent>,
     /// The worker's own trace context.
     pub trace: Option<pb::OrchestrationTraceContext>,
+    /// The version to run it on, if its `executionStarted` says another one.
+    pub version: Option<String>,
     /// How often in a row it was lost with its stream.
     pub losses: u32,
 }

@@ -18,7 +18,7 @@ use super::message::{Change, Effect, EpisodeItem, Refusal, Reply};
 use super::partition::Partition;
 use super::record::{InboxEntry, Parked, Status, StoredEvent, TimerRecord, TurnId};
 use super::token::{Token, WorkKind};
-use super::{chunks, events, payload};
+use super::{chunks, events, payload, repair};
 
 /// Parts of one answer that are kept at most, so that a worker cannot fill the memory.
 const MAX_CHUNKS: usize = 4_096;
@@ -105,6 +105,7 @@ impl Partition {
             fuel: instance.record.fuel.and_then(|fuel| fuel.execution),
             new_events,
             trace: instance.record.trace.clone(),
+            version: repair::moved_to(&instance.record).map(str::to_owned),
             losses: instance.losses,
         };
         // All of its past is on disk by then; the new events may still be on their way there, because the answer can only be

@@ -94,6 +94,12 @@ impl Partition {
                 None => return,
             },
         };
+        let version = version.to_owned();
+        self.begin_on(instance, &version);
+    }
+
+    /// Gives an instance that has not begun a version.
+    pub(super) fn begin_on(&mut self, instance: &mut Instance, version: &str) {
         let begins = instance.inbox.iter_mut().find_map(|entry| match &mut entry.stored.event.event_type {
             Some(EventType::ExecutionStarted(started)) => {
                 started.version = Some(version.to_owned());

@@ -340,6 +340,9 @@ fn batch_item(item: BatchItem) -> pb::WorkItem {
 fn work_item(item: EpisodeItem, past: Vec<pb::HistoryEvent>, streamed: bool) -> pb::WorkItem {
     let text = |text: String| prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text)) };
     let mut properties = HashMap::new();
+    if let Some(version) = item.version {
+        properties.insert(property::VERSION.to_owned(), text(version));
+    }
     if item.past > 0
         && let Some(base) = &item.base
     {

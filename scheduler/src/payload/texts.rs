@@ -25,7 +25,7 @@ pub(super) fn of_input(input: &mut Input, visit: Visit<'_>) {
         Input::Repair(_, repair) => match &mut **repair {
             Repair::Rewind(_, reason) => one(reason),
             Repair::Fork(fork) => fork.results.iter_mut().for_each(|(_, result)| one(result)),
-            Repair::Reset(_) | Repair::Restart(..) => {}
+            Repair::Reset(_) | Repair::Restart(..) | Repair::Migrate(_) => {}
         },
         Input::CompleteEpisode(_, _, response, _) => {
             one(&mut response.custom_status);

@@ -291,6 +291,13 @@ impl v1::durawasm_server::Durawasm for Service {
         hub_call!(self, request, |hub, message| repair::fork(&hub, message).await?)
     }
 
+    async fn migrate_instance(
+        &self,
+        request: Request<v1::MigrateInstanceRequest>,
+    ) -> Answer<v1::MigrateInstanceResponse> {
+        hub_call!(self, request, |hub, message| repair::migrate(&hub, message).await?)
+    }
+
     async fn call_entity(&self, request: Request<v1::CallEntityRequest>) -> Answer<v1::CallEntityResponse> {
         let deadline = deadline::of(&request);
         hub_call!(self, request, |hub, message| deadline::keep(deadline, entities::call(&hub, message)).await?)

@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::convert;
 use crate::core::ids::InstanceId;
-use crate::core::message::{ForkRequest, Input, Repair, Reply, ResetRequest};
+use crate::core::message::{ForkRequest, Input, MigrateRequest, Repair, Reply, ResetRequest};
 use crate::hub::Hub;
 
 async fn repair(hub: &Hub, repair: Repair) -> Result<(InstanceId, u64), Status> {
@@ -66,6 +66,21 @@ pub async fn fork(hub: &Hub, request: v1::ForkInstanceRequest) -> Result<v1::For
     };
     let (id, kept_events) = repair(hub, Repair::Fork(fork)).await?;
     Ok(v1::ForkInstanceResponse { instance_id: id.as_str().into(), kept_events })
+}
+
+/// Lets an instance go on with another version, if its history is still the one that was replayed on it.
+pub async fn migrate(hub: &Hub, request: v1::MigrateInstanceRequest) -> Result<v1::MigrateInstanceResponse, Status> {
+    let v1::MigrateInstanceRequest { instance_id, execution_id, history_events, version } = request;
+    let instance = convert::instance_id(&instance_id)?;
+    if version.is_empty() {
+        return Err(Status::invalid_argument(format!("instance `{instance}` cannot be moved to no version: name one")));
+    }
+    let request = MigrateRequest { instance, execution: execution_id, events: history_events, version };
+    let repair = Box::new(Repair::Migrate(request));
+    match hub.call(|call| Input::Repair(call, repair)).await? {
+        Reply::Migrated(outcome) => Ok(v1::MigrateInstanceResponse { outcome: outcome.into() }),
+        other => Err(Status::internal(format!("unexpected reply to a migration: {other:?}"))),
+    }
 }
 
 /// Asks an orchestrator a question.

@@ -7,6 +7,8 @@ use tonic::Streaming;
 
 use crate::stand::*;
 
+mod migrations;
+
 /// A worker that speaks `durawasm.v1`, message by message.
 struct Host {
     client: Client,

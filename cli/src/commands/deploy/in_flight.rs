@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use durawasm_client::{Client, Instance, InstanceFilter, Status};
+use durawasm_client::{Client, ErrorKind, Instance, InstanceFilter, InstanceId, Status};
 use durawasm_errors::CodedError;
 use durawasm_host::registry::LoadedComponent;
 use durawasm_host::replay::{Recording, ReplayLimits, replay};
@@ -15,7 +15,7 @@ use crate::console::{BAD, Console, DIM, GOOD, WARN, styled};
 use crate::render::amount;
 
 /// How many histories are fetched and replayed at a time.
-const AT_A_TIME: usize = 16;
+pub(super) const AT_A_TIME: usize = 16;
 /// How many diverging instances are shown to people.
 const SHOWN: usize = 5;
 /// How often there is a word about how it goes.
@@ -31,15 +31,29 @@ pub(super) struct InFlight {
     not_begun: u64,
     /// Those whose histories replay: they could go on with the new code.
     continuing: u64,
-    pub(super) diverging: Vec<Diverging>,
+    pub(super) diverging: Vec<Found>,
+    /// Those whose histories cannot be read.
+    pub(super) unreadable: Vec<Found>,
     /// Those that were not looked at, because the time was over.
-    not_checked: u64,
+    pub(super) not_checked: u64,
+    /// Those of other versions that could go on with the new code.
+    #[serde(skip)]
+    pub(super) movable: Vec<Standing>,
 }
 
-/// An instance that the new code would not do the same for.
+/// How far an instance was when its history was replayed.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) id: InstanceId,
+    pub(super) execution: String,
+    /// How many events its history had; none: it had not begun.
+    pub(super) events: u64,
+}
+
+/// An instance that cannot go on with the new code, as far as can be told.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Diverging {
+pub(super) struct Found {
     pub(super) instance: String,
     version: Option<String>,
     /// The event up to which it replays.
@@ -50,13 +64,12 @@ pub(super) struct Diverging {
 /// Replays what is in flight, as much of it as the time allows.
 pub(super) async fn look(
     client: &Client,
-    component: LoadedComponent,
+    component: &Arc<LoadedComponent>,
     time: Duration,
     console: &Console,
 ) -> Result<InFlight, CodedError> {
     let mut in_flight = InFlight::default();
     let until = Instant::now() + time;
-    let component = Arc::new(component);
     let statuses = vec![Status::Pending, Status::Running, Status::Suspended];
     let mut pages = pin!(client.list(InstanceFilter { statuses, ..InstanceFilter::default() }));
     let mut told = Instant::now();
@@ -66,17 +79,27 @@ pub(super) async fn look(
         in_flight.found += page.len() as u64;
         let mut results = pin!(
             stream::iter(page)
-                .map(|instance| check(client, Arc::clone(&component), instance, until))
+                .map(|instance| {
+                    let movable = instance.version.as_deref() != Some(component.version());
+                    async move { (movable, check(client, component, instance, until).await) }
+                })
                 .buffer_unordered(AT_A_TIME)
         );
-        while let Some(result) = results.next().await {
+        while let Some((movable, result)) = results.next().await {
             match result {
-                Checked::Continues => in_flight.continuing += 1,
-                Checked::NotBegun => in_flight.not_begun += 1,
+                Checked::Continues(standing) => {
+                    if standing.events == 0 {
+                        in_flight.not_begun += 1;
+                    } else {
+                        in_flight.continuing += 1;
+                    }
+                    in_flight.movable.extend(movable.then_some(standing));
+                }
                 Checked::Late => in_flight.not_checked += 1,
                 // It has ended or gone meanwhile.
                 Checked::Gone => in_flight.found -= 1,
-                Checked::Diverges(diverging) => in_flight.diverging.push(diverging),
+                Checked::Diverges(found) => in_flight.diverging.push(found),
+                Checked::Unreadable(found) => in_flight.unreadable.push(found),
             }
             if told.elapsed() > PROGRESS && !console.is_json() {
                 told = Instant::now();
@@ -89,17 +112,34 @@ pub(super) async fn look(
     Ok(in_flight)
 }
 
-enum Checked {
-    Continues,
-    NotBegun,
+pub(super) enum Checked {
+    Continues(Standing),
     Late,
     Gone,
-    Diverges(Diverging),
+    Diverges(Found),
+    Unreadable(Found),
 }
 
-async fn check(client: &Client, component: Arc<LoadedComponent>, instance: Instance, until: Instant) -> Checked {
+/// Replays what an instance has done on the new code.
+pub(super) async fn check(
+    client: &Client,
+    component: &Arc<LoadedComponent>,
+    instance: Instance,
+    until: Instant,
+) -> Checked {
+    let standing = |events| Standing {
+        id: instance.id.clone(),
+        execution: instance.execution_id.clone().unwrap_or_default(),
+        events,
+    };
+    let found = |event, message| Found {
+        instance: instance.id.to_string(),
+        version: instance.version.clone(),
+        event,
+        message,
+    };
     if instance.status == Status::Pending {
-        return Checked::NotBegun;
+        return Checked::Continues(standing(0));
     }
     if Instant::now() >= until {
         return Checked::Late;
@@ -108,26 +148,35 @@ async fn check(client: &Client, component: Arc<LoadedComponent>, instance: Insta
         Ok(history) => history.recorded().await,
         Err(error) => Err(error),
     };
-    let Ok(recorded) = recorded else { return Checked::Gone };
+    let recorded = match recorded {
+        Ok(recorded) => recorded,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Checked::Gone,
+        Err(error) => return Checked::Unreadable(found(None, error.to_string())),
+    };
     let events = recorded.into_prefix(u64::MAX);
+    let standing = standing(events.len() as u64);
     if events.is_empty() {
-        return Checked::NotBegun;
+        return Checked::Continues(standing);
     }
-    let recording = Recording { instance_id: instance.id.to_string(), events };
-    let replaying = tokio::task::spawn_blocking(move || replay(&component, recording, &ReplayLimits::of(&component)));
+    let (component, instance_id) = (Arc::clone(component), instance.id.to_string());
+    let replaying = tokio::task::spawn_blocking(move || {
+        replay(&component, Recording { instance_id, events }, &ReplayLimits::of(&component))
+    });
     match replaying.await {
-        Ok(Ok(_)) => Checked::Continues,
-        Ok(Err(disagreement)) => Checked::Diverges(Diverging {
-            instance: instance.id.to_string(),
-            version: instance.version,
-            event: disagreement.event,
-            message: disagreement.park.message,
-        }),
+        // It has ended since it was listed.
+        Ok(Ok(replayed)) if replayed.ended => Checked::Gone,
+        Ok(Ok(_)) => Checked::Continues(standing),
+        Ok(Err(disagreement)) => Checked::Diverges(found(disagreement.event, disagreement.park.message)),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 
 impl InFlight {
+    /// Whether each instance in flight was looked at, and could go on with the new code.
+    pub(super) fn all_continue(&self) -> bool {
+        self.diverging.is_empty() && self.unreadable.is_empty() && self.not_checked == 0
+    }
+
     pub(super) fn text(&self) -> String {
         let mut text = format!("in flight: {}", amount(self.found, "instance", "instances"));
         let mut line = |count: u64, style, what: &str| {
@@ -142,11 +191,12 @@ impl InFlight {
             BAD,
             "would diverge on the new code; they stay on the version that they have",
         );
+        line(self.unreadable.len() as u64, BAD, "cannot be looked at: their histories cannot be read");
         line(self.not_checked, WARN, "were not looked at: the time for it was over (--plan-time)");
-        for diverging in self.diverging.iter().take(SHOWN) {
-            text.push_str(&format!("\n    {}: {}", diverging.instance, diverging.message));
+        for found in self.diverging.iter().chain(&self.unreadable).take(SHOWN) {
+            text.push_str(&format!("\n    {}: {}", found.instance, found.message));
         }
-        if self.diverging.len() > SHOWN {
+        if self.diverging.len() + self.unreadable.len() > SHOWN {
             text.push_str("\n    … all of them with --json");
         }
         text

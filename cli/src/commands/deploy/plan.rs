@@ -1,7 +1,7 @@
 //! What a new version changes, compared with what it takes the place of.
 
 use durawasm_client::{DeployedVersion, Deployments, Offer};
-use durawasm_host::deployment::{Change, Manifest, changes};
+use durawasm_host::deployment::{Change, Grant, Manifest, Refusal, Terms, changes};
 use durawasm_host::registry::Version;
 use serde::Serialize;
 
@@ -16,10 +16,12 @@ pub(super) struct Plan {
     digest: String,
     /// The version with which it is compared: the default, else the newest that is deployed. None: it is the first.
     pub(super) replaces: Option<String>,
+    /// The version on which new instances of its orchestrators begin, the newest if there are several.
+    pub(super) default: Option<String>,
     /// It is deployed already.
     already_there: bool,
     exports: Vec<ExportChange>,
-    /// Capabilities, environment and limits.
+    /// What changes of what it is granted: strategy, environment, capabilities and limits, also those that it does not ask for.
     grants: Vec<Change>,
 }
 
@@ -51,20 +53,16 @@ struct SchemaChange {
 }
 
 impl Plan {
-    pub(super) fn new(new: &DeployedVersion, manifest: &Manifest, deployments: &Deployments) -> Plan {
+    /// # Errors
+    /// If these terms do not allow what the manifest asks for.
+    pub(super) fn new(
+        new: &DeployedVersion,
+        manifest: &Manifest,
+        deployments: &Deployments,
+        terms: &Terms,
+    ) -> Result<Plan, Refusal> {
         let base = base(new, deployments);
-        let nothing = DeployedVersion {
-            name: String::new(),
-            version: String::new(),
-            digest: String::new(),
-            content: String::new(),
-            bytes: 0,
-            manifest: String::new(),
-            orchestrators: Vec::new(),
-            activities: Vec::new(),
-            entities: Vec::new(),
-            deployed_at: None,
-        };
+        let nothing = DeployedVersion::default();
         let before = base.unwrap_or(&nothing);
         let mut exports = Vec::new();
         for (kind, from, to) in [
@@ -76,18 +74,22 @@ impl Plan {
         }
         // What a newer version of durawasm has taken may have keys that this one does not know.
         let before_manifest = Manifest::parse(&before.manifest).unwrap_or_default();
-        Plan {
+        let granted = Grant::new(&new.name, manifest, terms)?.entries();
+        // Without a version before, all that was there is what is there by itself. One that the policy does not allow any more has nothing.
+        let granted_before = Grant::new(&new.name, &before_manifest, terms).map(|grant| grant.entries()).unwrap_or_default();
+        Ok(Plan {
             component: new.name.clone(),
             version: new.version.clone(),
             digest: new.digest.clone(),
             replaces: base.map(|base| base.version.clone()),
+            default: default(new, deployments),
             already_there: deployments
                 .versions
                 .iter()
                 .any(|there| there.digest == new.digest && there.name == new.name),
             exports,
-            grants: changes(&before_manifest.entries(), &manifest.entries()),
-        }
+            grants: changes(&granted_before, &granted),
+        })
     }
 
     pub(super) fn text(&self) -> String {
@@ -125,16 +127,23 @@ impl Plan {
     }
 }
 
+/// The newest of the versions of this component on which new instances begin.
+fn default(new: &DeployedVersion, deployments: &Deployments) -> Option<String> {
+    let own = deployments.versions.iter().filter(|there| there.name == new.name && is_default(there, deployments));
+    own.map(|there| there.version.clone()).max_by_key(|version| Version::new(version))
+}
+
+fn is_default(version: &DeployedVersion, deployments: &Deployments) -> bool {
+    version.orchestrators.iter().any(|offer| {
+        let default = deployments.defaults.iter().find(|default| default.name == offer.name);
+        default.is_some_and(|default| default.version == version.version)
+    })
+}
+
 /// What a version is compared with.
 fn base<'d>(new: &DeployedVersion, deployments: &'d Deployments) -> Option<&'d DeployedVersion> {
     let own = || deployments.versions.iter().filter(|there| there.name == new.name && there.digest != new.digest);
-    let is_default = |there: &&DeployedVersion| {
-        let begins = |offer: &Offer| {
-            let default = deployments.defaults.iter().find(|default| default.name == offer.name);
-            default.is_some_and(|default| default.version == there.version)
-        };
-        there.orchestrators.iter().any(begins)
-    };
+    let is_default = |there: &&DeployedVersion| is_default(there, deployments);
     own()
         .filter(is_default)
         .chain(own())
@@ -192,11 +201,8 @@ mod tests {
             digest: version.to_owned(),
             content: version.to_owned(),
             bytes: 1,
-            manifest: String::new(),
             orchestrators,
-            activities: Vec::new(),
-            entities: Vec::new(),
-            deployed_at: None,
+            ..DeployedVersion::default()
         }
     }
 
@@ -214,7 +220,11 @@ mod tests {
         let versions = vec![version("1.10.0", vec![offer("a", "{}")]), version("1.9.0", vec![offer("a", "{}")])];
         let mut deployments = Deployments { versions, ..Deployments::default() };
         let new = version("2.0.0", vec![offer("a", "{}")]);
-        let replaces = |deployments: &Deployments| Plan::new(&new, &Manifest::default(), deployments).replaces;
+        let plan = |deployments: &Deployments| {
+            Plan::new(&new, &Manifest::default(), deployments, &Terms::default()).unwrap()
+        };
+        let replaces = |deployments: &Deployments| plan(deployments).replaces;
+        assert_eq!(plan(&deployments).default, None, "nothing begins on it by itself");
         assert_eq!(replaces(&deployments).as_deref(), Some("1.10.0"));
         deployments.defaults = vec![durawasm_client::VersionDefault {
             name: "a".to_owned(),
@@ -223,6 +233,7 @@ mod tests {
             previous: None,
         }];
         assert_eq!(replaces(&deployments).as_deref(), Some("1.9.0"));
+        assert_eq!(plan(&deployments).default.as_deref(), Some("1.9.0"), "not the newest that is deployed");
         assert_eq!(replaces(&Deployments::default()), None);
     }
 }

@@ -70,6 +70,13 @@ impl Durawasm for Scheduler {
         Err(Status::unimplemented("not part of the test"))
     }
 
+    async fn migrate_instance(
+        &self,
+        _: Request<v1::MigrateInstanceRequest>,
+    ) -> Result<Response<v1::MigrateInstanceResponse>, Status> {
+        Err(Status::unimplemented("not part of the test"))
+    }
+
     async fn call_entity(&self, _: Request<v1::CallEntityRequest>) -> Result<Response<v1::CallEntityResponse>, Status> {
         Err(Status::unimplemented("not part of the test"))
     }

@@ -7,23 +7,33 @@ use prost_types::Timestamp;
 use wire::orchestrator_action::OrchestratorActionType;
 
 use super::*;
+use crate::deployment::{Deployment, Manifest};
 use crate::registry::Registry;
 use crate::sandbox::{CodeCache, Engines, SandboxLimits};
 
 /// Calls the activity `echo` with 1 and then with 2, and returns what came of both.
 const PROGRAM: &str = r#"{"steps":[{"await":{"echo":1}},{"await":{"echo":2}}]}"#;
 
-fn episodes() -> Episodes {
+fn bytes() -> Vec<u8> {
     let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
     let folder = std::env::var_os("DURAWASM_TEST_GUESTS").map_or_else(|| target.join("guests/tests"), PathBuf::from);
     let path = folder.join("test_programs.wasm");
-    let bytes =
-        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()));
-    let component =
-        LoadedComponent::load(&bytes, &Engines::new().unwrap(), &CodeCache::none(), SandboxLimits::default()).unwrap();
-    let mut registry = Registry::default();
-    registry.add(Arc::new(component)).unwrap();
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask test`", path.display()))
+}
+
+/// Runs these components: bytes and manifest of each.
+fn running(components: &[(Vec<u8>, &str)]) -> Episodes {
+    let (engines, mut registry) = (Engines::new().unwrap(), Registry::default());
+    for (bytes, manifest) in components {
+        let deployment = Deployment::new(Manifest::parse(manifest).unwrap(), SandboxLimits::default().into());
+        let component = LoadedComponent::load(bytes, &engines, &CodeCache::none(), deployment).unwrap();
+        registry.add(Arc::new(component)).unwrap();
+    }
     Episodes::new(RegistryHandle::new(registry), 100, 1 << 30)
+}
+
+fn episodes() -> Episodes {
+    running(&[(bytes(), "")])
 }
 
 fn event(seconds: i64, id: i32, event_type: EventType) -> wire::HistoryEvent {
@@ -81,6 +91,7 @@ fn answer(outcome: Outcome) -> wire::OrchestratorResponse {
     match outcome {
         Outcome::Answer(response, ..) => response,
         Outcome::NeedsHistory(_) => panic!("the history is asked for"),
+        Outcome::Reject(why) => panic!("rejected: {why}"),
         Outcome::Park(park, _) => panic!("parked: {park}"),
     }
 }
@@ -187,6 +198,8 @@ fn a_history_that_holds_another_activity_parks_with_both_names() {
     }
     assert!(!component.is_empty());
 }
+
+mod versions;
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 

@@ -78,7 +78,8 @@ impl<G: Guest> Session<G> {
                 self.check_payload("the input of the next generation", "", next.input.as_deref())?;
                 let version = match next.version {
                     NextVersion::Keep => {
-                        NextVersion::Exact(self.version.clone().unwrap_or_else(|| self.program.version.clone()))
+                        let current = self.moved_to.as_ref().or(self.version.as_ref());
+                        NextVersion::Exact(current.unwrap_or(&self.program.version).clone())
                     }
                     other => other,
                 };
@@ -122,7 +123,10 @@ impl<G: Guest> Session<G> {
                     // One that was not chosen is derived from the action's id, each time that the call is made.
                     instance_id: call.instance_id.unwrap_or_default(),
                     name: call.name,
-                    version: call.version.or_else(|| self.defaults.child_version.clone()),
+                    version: call
+                        .version
+                        .or_else(|| self.program.default_version.clone())
+                        .or_else(|| self.defaults.child_version.clone()),
                     input: call.input,
                     tags: call.tags,
                 };

@@ -1,10 +1,11 @@
-//! Instances that go on from an earlier point: rewind, reset, fork, restart.
+//! Instances that go on from an earlier point: rewind, reset, fork, restart; and those that go on with another version.
 //!
 //! They read histories, which are in the store alone. So everything that they read must be on disk first: a repair that comes too
 //! early waits for the batch in question, and no new turn of the instance begins meanwhile. All that follows is one input, and one
 //! batch: parent and children are never half repaired.
 
 mod fork;
+mod migrate;
 mod reset;
 mod restart;
 mod rewind;
@@ -18,6 +19,7 @@ use super::ids::{BatchSeq, InstanceId, Position, RequestId, RunId};
 use super::instance::{Instance, Turn};
 use super::message::{Refusal, Repair};
 use super::partition::{Lookup, Partition};
+pub(super) use migrate::{began_with, forget_move, moved_to};
 use super::record::{InstanceRecord, ParentLink, Status, StoredEvent, TimerRecord};
 use super::time::Timestamp;
 use super::{events, rewrite};
@@ -61,6 +63,7 @@ impl Partition {
             Repair::Reset(reset) => self.reset(reset, lookup),
             Repair::Fork(fork) => self.fork(fork, lookup),
             Repair::Restart(id, new) => self.restart(&id, new, lookup),
+            Repair::Migrate(migrate) => self.migrate(migrate, lookup),
         };
         match outcome {
             Ok(reply) => self.reply(request, Ok(reply)),
@@ -290,7 +293,7 @@ fn set_identity(events: &mut [StoredEvent], record: &InstanceRecord) {
             instance_id: record.id.as_str().into(),
             execution_id: Some(record.execution.as_str().into()),
         });
-        started.version.clone_from(&record.version);
+        started.version = began_with(record).map(str::to_owned);
         started.tags = record.tags.clone().into_iter().collect();
     }
 }

@@ -9,7 +9,7 @@ use super::super::ids::InstanceId;
 use super::super::message::{Refusal, Reply, StartRequest};
 use super::super::partition::{Lookup, Partition};
 use super::super::rewrite;
-use super::Stop;
+use super::{Stop, forget_move};
 
 impl Partition {
     pub(super) fn restart(
@@ -42,6 +42,7 @@ impl Partition {
         let Some(instance) = self.instances.get(id) else { return Err(Refusal::NotFound(id.clone()).into()) };
         let mut tags = instance.record.tags.clone();
         tags.remove(tag::SEED_OF);
+        forget_move(&mut tags);
         let target = new.clone().unwrap_or_else(|| id.clone());
         let start = StartRequest {
             instance: target.clone(),
