@@ -97,6 +97,7 @@ scheduler! {
     activate_version: v1::ActivateVersionRequest => v1::Deployments,
     roll_back: v1::RollBackRequest => v1::Deployments,
     remove_version: v1::RemoveVersionRequest => v1::Deployments,
+    migrate_instance: v1::MigrateInstanceRequest => v1::MigrateInstanceResponse,
 }
 
 /// A host that runs what is deployed to the scheduler.
