@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use durawasm_proto::v1;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tonic::{Request, Response, Status};
+use tokio::time::timeout;
 
+use crate::long_call::{Unanswered, held_until};
 use crate::{Client, EntityId, Error, ErrorKind, Failure, Payload, convert};
 
 /// How to call an entity.
@@ -26,12 +26,6 @@ impl Default for EntityCall {
         EntityCall { request_id: uuid::Uuid::new_v4().to_string(), timeout: None, patience: Duration::from_secs(30) }
     }
 }
-
-/// The scheduler may be stopping; this is how long to hold back before asking again.
-const PAUSE: Duration = Duration::from_millis(200);
-
-/// How long one call asks the scheduler to hold it.
-const LONGEST_CALL: Duration = Duration::from_secs(300);
 
 /// How long to try to say that an answer has arrived. The scheduler forgets it by itself if it is not told.
 const LONGEST_THANKS: Duration = Duration::from_secs(1);
@@ -54,52 +48,21 @@ impl Client {
             input: input.map(|input| input.as_str().to_owned()),
             request_id: call.request_id.clone(),
         };
-        let begun = Instant::now();
-        let deadline = call.timeout.map(|timeout| begun + timeout);
-        let mut last_contact = begun;
-        loop {
-            let asked = Instant::now();
-            let until = asked + LONGEST_CALL;
-            let until = deadline.map_or(until, |deadline| deadline.min(until));
-            let answer = timeout_at(until, self.ask_entity(request.clone(), until)).await;
-            let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("the call was held to its end")));
-            let error = match answer {
-                Ok(answer) => {
-                    self.acknowledge(&request).await;
-                    let answer = answer.into_inner();
-                    return Ok(match answer.failure {
-                        Some(failure) => Err(convert::failure(failure)),
-                        None => Ok(answer.output.map(Payload::from_text)),
-                    });
-                }
-                Err(status) => self.hub_missing(status),
-            };
-            let now = Instant::now();
-            if deadline.is_some_and(|deadline| now >= deadline) {
-                return Err(timed_out(id, operation, call));
-            }
-            match error.kind() {
-                // The scheduler's own limit, not ours.
-                ErrorKind::TimedOut => last_contact = now,
-                // A call that was held for a while had reached somebody.
-                ErrorKind::Unavailable if now.duration_since(asked) > Duration::from_secs(1) => last_contact = now,
-                ErrorKind::Unavailable if now.duration_since(last_contact) < call.patience => {}
-                ErrorKind::Unsupported => return Err(self.cannot_call()),
-                _ => return Err(error),
-            }
-            let next = now + PAUSE;
-            sleep_until(deadline.map_or(next, |deadline| deadline.min(next))).await;
-        }
-    }
-
-    async fn ask_entity(
-        &self,
-        request: v1::CallEntityRequest,
-        until: Instant,
-    ) -> Result<Response<v1::CallEntityResponse>, Status> {
-        let mut request = Request::new(request);
-        request.set_timeout(until.saturating_duration_since(Instant::now()));
-        self.services().durawasm.call_entity(request).await
+        let ask = |until| {
+            let (mut durawasm, request) = (self.services().durawasm, held_until(request.clone(), until));
+            async move { durawasm.call_entity(request).await }
+        };
+        let answer = match self.long_call(call.timeout, call.patience, ask).await {
+            Ok(answer) => answer.into_inner(),
+            Err(Unanswered::TimedOut) => return Err(timed_out(id, operation, call)),
+            Err(Unanswered::Failed(error)) if error.kind() == ErrorKind::Unsupported => return Err(self.cannot_call()),
+            Err(Unanswered::Failed(error)) => return Err(error),
+        };
+        self.acknowledge(&request).await;
+        Ok(match answer.failure {
+            Some(failure) => Err(convert::failure(failure)),
+            None => Ok(answer.output.map(Payload::from_text)),
+        })
     }
 
     async fn acknowledge(&self, call: &v1::CallEntityRequest) {

@@ -51,6 +51,7 @@ mod hub;
 mod id;
 mod instance;
 mod listing;
+mod long_call;
 mod narration;
 mod payload;
 mod purge;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the whole file is a test: what is unwrapped here fails it")]
 
+use std::time::Duration;
+
 use durawasm_client::{Client, Connection, EntityCall, EntityId, ErrorKind, ForkOptions, InstanceFilter, InstanceId};
 use durawasm_errors::CodedError;
 use tonic::{service::Routes, transport::Server};
@@ -48,4 +50,35 @@ async fn a_call_of_the_protocol_that_is_missing_is_unsupported_too() {
     let error = client.list_page(&InstanceFilter::default(), 10, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("does not support this call"), "{error}");
+}
+
+/// An address whose packets are dropped is found out by nothing but the time that connecting takes: that is no contact.
+#[tokio::test]
+async fn a_long_call_gives_up_on_a_scheduler_whose_machine_does_not_answer_any_more() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (server, client) = tokio::join!(
+        listener.accept(),
+        Client::connect(Connection {
+            connect_timeout: Duration::from_millis(1_500),
+            ..Connection::to(format!("http://{address}"))
+        })
+    );
+    let client = client.unwrap();
+    // Nobody takes a connection any more: once the kernel's queue is full, it drops what comes.
+    let mut queued = Vec::new();
+    while let Ok(connected) =
+        tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(address)).await
+    {
+        queued.push(connected.unwrap());
+    }
+    drop(server);
+    let counter = "@counter@a".parse::<EntityId>().unwrap();
+    let call = EntityCall { patience: Duration::from_secs(1), ..EntityCall::default() };
+    let given_up = tokio::time::timeout(Duration::from_secs(30), client.call_entity(&counter, "add", None, &call));
+    let error = given_up.await.expect("it gives up").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    drop((listener, queued));
 }

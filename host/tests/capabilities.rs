@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use durawasm_host::abi::activity::Context;
-use durawasm_host::deployment::{Deployment, Manifest, Policy, Terms};
+use durawasm_host::deployment::{Deployment, Manifest, Policy, Purpose, Terms};
 use durawasm_host::registry::{LoadError, LoadedComponent};
 use durawasm_host::sandbox::{ActivityRun, CodeCache, Engines, SandboxLimits};
 use serde_json::{Value, json};
@@ -223,7 +223,7 @@ fn what_is_not_there_refuses_the_component_unless_it_is_only_looked_at() {
     ] {
         assert!(matches!(load(manifest), Err(LoadError::Unavailable(_))), "{manifest}");
         let terms = Terms { policy: Arc::new(Policy::unbounded()), limits: SandboxLimits::default() };
-        let examined = Deployment::new(Manifest::parse(manifest).unwrap(), terms).examined();
+        let examined = Deployment::new(Manifest::parse(manifest).unwrap(), terms).purpose(Purpose::Examining);
         assert!(LoadedComponent::load(&BYTES, &ENGINES, &CACHE.1, examined).is_ok(), "{manifest}");
     }
 }

@@ -231,7 +231,7 @@ fn what_is_in_the_folder_is_run_although_the_same_was_undeployed_elsewhere() {
     let told = stand.pass(MOMENT);
     assert!(matches!(&told[..], [Notice::Deployed { component, .. }] if component.version() == "1.0.0"), "{told:?}");
     assert_eq!(stand.versions(), ["1.0.0"]);
-    assert!(stand.registry.current().orchestrator("says", None).is_some());
+    assert!(stand.registry.current().orchestrator("says", None).component().is_some());
     assert!(stand.pass(LONG).is_empty(), "once");
     // What is not in the folder any more is not run again.
     std::fs::remove_file(stand.path("shop.wasm")).unwrap();

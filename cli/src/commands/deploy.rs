@@ -13,7 +13,7 @@ use durawasm_client::{Client, DeployedVersion, Deployments, Offer, WHOLE};
 use durawasm_errors::{Code, CodedError, Context as _};
 use durawasm_host::{
     abi::component::Definition,
-    deployment::{Manifest, Terms},
+    deployment::{Manifest, Purpose, Terms},
     registry::{LoadedComponent, Version},
     sandbox::SandboxLimits,
 };
@@ -104,7 +104,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         .coded(Code::InvalidComponent, || format!("the component {shown} cannot be read"))?;
     // The bytes that are looked at are those that are deployed, whatever happens to the file meanwhile.
     let terms = Terms { policy: arguments.policy.read_or_unbounded()?, limits: SandboxLimits::default() };
-    let component = inspect::load_bytes(bytes.clone(), shown.clone(), manifest.clone()).await?;
+    let component = inspect::load_bytes(bytes.clone(), shown.clone(), manifest.clone(), Purpose::Replaying).await?;
     let version = describe(&component, &bytes, manifest_text);
 
     let client = arguments.connection.connect().await?;
@@ -146,8 +146,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         true => Some(migration::migrate(&client, &component, movable, arguments.wait).await?),
         false => None,
     };
-    let report =
-        Report { plan: &plan, in_flight: &in_flight, migrated: migrated.as_ref(), deployed: Some(&deployed) };
+    let report = Report { plan: &plan, in_flight: &in_flight, migrated: migrated.as_ref(), deployed: Some(&deployed) };
     console.data(&report, || {
         let what = if already_there { "was there already" } else { "is deployed" };
         format!("{} {} {what}: {}", version.name, version.version, begins(share, arguments.migrate))

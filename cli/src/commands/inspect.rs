@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use durawasm_errors::{Code, CodedError, Context as _};
 use durawasm_host::{
-    deployment::{Deployment, Entry, Grant, Manifest, Policy, Refusal, RefusedRequest, Terms},
+    deployment::{Deployment, Entry, Grant, Manifest, Policy, Purpose, Refusal, RefusedRequest, Terms},
     registry::{LoadCause, LoadError, LoadedComponent},
     sandbox::{CodeCache, ContractError, Engines, SandboxLimits},
 };
@@ -180,7 +180,7 @@ async fn load_with(file: PathBuf, manifest: Manifest) -> Result<LoadedComponent,
     let shown = file.display().to_string();
     let bytes =
         std::fs::read(&file).coded(Code::InvalidComponent, || format!("the component {shown} cannot be read"))?;
-    load_bytes(bytes, shown, manifest).await
+    load_bytes(bytes, shown, manifest, Purpose::Examining).await
 }
 
 /// The same for bytes that are read already.
@@ -188,14 +188,20 @@ pub(crate) async fn load_bytes(
     bytes: Vec<u8>,
     shown: String,
     manifest: Manifest,
+    purpose: Purpose,
 ) -> Result<LoadedComponent, CodedError> {
     let loading = tokio::task::spawn_blocking(move || {
-        let engines = Engines::new().map_err(|error| {
+        let engines = match purpose {
+            // Somebody waits for it.
+            Purpose::Replaying => Engines::hasty(),
+            Purpose::Running | Purpose::Examining => Engines::new(),
+        };
+        let engines = engines.map_err(|error| {
             CodedError::new(Code::SystemRefused, "WebAssembly cannot be run on this machine").because(error)
         })?;
         let cache = CodeCache::new(default_cache());
         let terms = Terms { policy: Arc::new(Policy::unbounded()), limits: SandboxLimits::default() };
-        let deployment = Deployment::new(manifest, terms).examined();
+        let deployment = Deployment::new(manifest, terms).purpose(purpose);
         LoadedComponent::load(&bytes, &engines, &cache, deployment)
             .map_err(|error| CodedError::new(load_code(&error), format!("{shown} cannot be run: {error}")))
     });

@@ -1,8 +1,10 @@
 //! `durawasm versions`: what is deployed in a task hub, with the instances in flight of each version; and `durawasm rollback`.
 
+use std::time::{Duration, Instant};
+
 use clap::{Args, Subcommand};
 use durawasm_client::{DeployedVersion, Deployments, VersionDefault, VersionUsage};
-use durawasm_errors::CodedError;
+use durawasm_errors::{Code, CodedError};
 use serde::Serialize;
 
 use crate::{
@@ -27,6 +29,25 @@ pub(crate) struct Arguments {
 enum Action {
     /// Forget a version that nothing needs.
     Remove(RemoveArguments),
+    /// Wait until no instance in flight has a version, then forget it.
+    Drain(DrainArguments),
+}
+
+#[derive(Args)]
+struct DrainArguments {
+    /// The component.
+    #[arg(value_name = "COMPONENT")]
+    name: String,
+    /// The version.
+    version: String,
+    /// Only wait.
+    #[arg(long)]
+    keep: bool,
+    /// How long to wait; without it as long as it takes.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
 }
 
 #[derive(Args)]
@@ -66,8 +87,10 @@ struct Row<'a> {
 }
 
 pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), CodedError> {
-    if let Some(Action::Remove(arguments)) = arguments.action {
-        return remove(arguments, console).await;
+    match arguments.action {
+        Some(Action::Remove(arguments)) => return remove(arguments, console).await,
+        Some(Action::Drain(arguments)) => return drain(arguments, console).await,
+        None => {}
     }
     let client = arguments.connection.connect().await?;
     let (deployments, usage) = client.deployments_in_use().await?;
@@ -90,6 +113,13 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
             .next_step("See what is parked", format_args!("durawasm list --parked{}", arguments.connection.repeated()));
     }
     Ok(())
+}
+
+impl Row<'_> {
+    /// How many instances in flight have it.
+    fn used(&self) -> u64 {
+        self.in_flight.iter().map(|used| used.pending + used.running + used.suspended).sum()
+    }
 }
 
 fn row<'a>(version: &'a DeployedVersion, deployments: &'a Deployments, usage: &'a [VersionUsage]) -> Row<'a> {
@@ -146,10 +176,7 @@ async fn remove(arguments: RemoveArguments, console: &Console) -> Result<(), Cod
     if force {
         let (deployments, usage) = client.deployments_in_use().await?;
         let there = deployments.versions.iter().find(|there| there.name == name && there.version == version);
-        let used: u64 = there.map_or(0, |there| {
-            let row = row(there, &deployments, &usage);
-            row.in_flight.iter().map(|used| used.pending + used.running + used.suspended).sum()
-        });
+        let used = there.map_or(0, |there| row(there, &deployments, &usage).used());
         if used > 0 {
             let instances = amount(used, "instance", "instances");
             console.confirm(&format!("this removes a version that {instances} in flight have: they will be parked"))?;
@@ -157,6 +184,59 @@ async fn remove(arguments: RemoveArguments, console: &Console) -> Result<(), Cod
     }
     let left = client.remove_version(&name, &version, force).await?;
     console.data(&left, || format!("{name} {version} is removed"));
+    Ok(())
+}
+
+/// How often the hub is asked while a version drains, and how often there is a word about it.
+const GLANCE: Duration = Duration::from_millis(500);
+const PROGRESS: Duration = Duration::from_secs(5);
+
+async fn drain(arguments: DrainArguments, console: &Console) -> Result<(), CodedError> {
+    let DrainArguments { name, version, keep, timeout, connection } = arguments;
+    let client = connection.connect().await?;
+    let (begun, mut told) = (Instant::now(), None::<Instant>);
+    loop {
+        let (deployments, usage) = client.deployments_in_use().await?;
+        let Some(there) = deployments.versions.iter().find(|there| there.name == name && there.version == version)
+        else {
+            return Err(CodedError::new(Code::VersionNotFound, format!("{name} {version} is not deployed"))
+                .advise(format!("See what is: durawasm versions{}", connection.repeated())));
+        };
+        let row = row(there, &deployments, &usage);
+        if let Some(orchestrator) = row.default_of.iter().chain(&row.canary_of).next() {
+            let message = format!("{name} {version} never drains: new instances of `{orchestrator}` begin on it");
+            return Err(CodedError::new(Code::DeploymentRefused, message)
+                .advise("Deploy another version, or roll back, and drain it then."));
+        }
+        let used = row.used();
+        if used == 0 {
+            break;
+        }
+        let left = amount(used, "instance", "instances");
+        if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
+            let after = humantime::format_duration(timeout.unwrap_or_default());
+            let message = format!("after {after} {left} in flight still have {name} {version}");
+            return Err(CodedError::new(Code::WaitTimedOut, message).advise(format!(
+                "See them: durawasm versions {}{}. `durawasm deploy FILE --migrate` moves those that a newer version takes.",
+                render::quoted(&name),
+                connection.repeated()
+            )));
+        }
+        if told.is_none_or(|told| told.elapsed() > PROGRESS) {
+            told = Some(Instant::now());
+            console.note(format_args!("{left} in flight on {name} {version}"));
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    let left = match keep {
+        true => client.deployments().await?,
+        // One that was started on it by name in this moment is not left alone: this is refused then.
+        false => client.remove_version(&name, &version, false).await?,
+    };
+    console.data(&left, || match keep {
+        true => format!("no instance in flight has {name} {version}"),
+        false => format!("no instance in flight had {name} {version}: it is removed"),
+    });
     Ok(())
 }
 

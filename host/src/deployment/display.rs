@@ -149,7 +149,8 @@ fn versioning(versioning: &Versioning, entries: &mut Vec<Entry>) {
     let Some(on_mismatch) = versioning.mismatch() else { return };
     entries.push(Entry::new("versioning.strategy", versioning.strategy));
     entries.push(Entry::new("versioning.on-mismatch", on_mismatch));
-    entries.extend(versioning.default_version.as_ref().map(|version| Entry::new("versioning.default-version", version)));
+    entries
+        .extend(versioning.default_version.as_ref().map(|version| Entry::new("versioning.default-version", version)));
 }
 
 fn variables(

@@ -45,6 +45,18 @@ impl From<SandboxLimits> for Terms {
     }
 }
 
+/// What a component is loaded for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is run.
+    #[default]
+    Running,
+    /// It is looked at and never run: no secret is read, no folder opened.
+    Examining,
+    /// As with examining; and only its orchestrators are compiled, to be replayed.
+    Replaying,
+}
+
 /// All about a component but its bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Deployment {
@@ -52,19 +64,20 @@ pub struct Deployment {
     pub manifest: Manifest,
     /// What it may ask for.
     pub terms: Terms,
-    /// The component is looked at and never run: no secret is read, no folder opened.
-    pub examined: bool,
+    /// What it is loaded for.
+    pub purpose: Purpose,
 }
 
 impl Deployment {
     /// A component that asks for this, on these terms.
     pub fn new(manifest: Manifest, terms: Terms) -> Self {
-        Self { manifest, terms, examined: false }
+        Self { manifest, terms, purpose: Purpose::Running }
     }
 
-    /// The same, for a component that is looked at and never run.
-    pub fn examined(self) -> Self {
-        Self { examined: true, ..self }
+    /// The same, for another purpose.
+    #[must_use]
+    pub fn purpose(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::abi::component::Definition;
-use crate::deployment::{Deployment, Grant, Manifest, Refusal, Unavailable, Versioning};
+use crate::deployment::{Deployment, Grant, Manifest, Purpose, Refusal, Unavailable, Versioning};
 use crate::orchestration::Program;
 use crate::sandbox::{
     self, ActivityCode, CodeCache, ContractError, Engines, EntityCode, OrchestratorCode, SandboxLimits,
@@ -88,7 +88,9 @@ impl LoadedComponent {
         let deployment = deployment.into();
         check_form(bytes)?;
         // The code is that of the bytes; what the environment changes is what the guest sees.
-        let linked = sandbox::LinkedComponent::new(bytes, &Manifest::default().digest(bytes), engines, cache)?;
+        let content = Manifest::default().digest(bytes);
+        let with_effects = deployment.purpose != Purpose::Replaying;
+        let linked = sandbox::LinkedComponent::new(bytes, &content, engines, cache, with_effects)?;
         let info = linked.describe(&deployment.terms.limits)?;
         for (key, wanted, is) in [
             ("component", &deployment.manifest.component, &info.name),
@@ -99,7 +101,7 @@ impl LoadedComponent {
             }
         }
         let grant = Arc::new(Grant::new(&info.name, &deployment.manifest, &deployment.terms)?);
-        let capabilities = sandbox::Capabilities::prepare(&grant, deployment.examined)?;
+        let capabilities = sandbox::Capabilities::prepare(&grant, deployment.purpose != Purpose::Running)?;
         let label = format!("{} {}", info.name, info.version);
         let code = linked.code(label, &grant, capabilities)?;
         let names = |definitions: &[Definition]| definitions.iter().map(|definition| definition.name.clone()).collect();

@@ -71,7 +71,7 @@ impl Loader {
     pub fn new(engines: Engines, cache: CodeCache, terms: Terms) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let aside = rayon::ThreadPoolBuilder::new()
-            .num_threads(cores.div_ceil(4))
+            .num_threads((cores / 2).max(2).min(cores))
             .thread_name(|index| format!("compile-{index}"))
             .start_handler(|_| yield_to_others())
             .build()

@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::deployment::{Deployment, Manifest, Policy, Terms};
+use crate::deployment::{Deployment, Manifest, Policy, Purpose, Terms};
 use crate::orchestration::{Limits, Park, Session};
 use crate::registry::{LoadCause, LoadFailure, LoadedComponent};
 use crate::sandbox::{CodeCache, Engines, Orchestrator, SandboxLimits};
@@ -67,7 +67,7 @@ pub fn open(file: &Path, limits: SandboxLimits) -> Result<LoadedComponent, Box<L
         let bytes = std::fs::read(file)?;
         let engines = Engines::new().map_err(LoadCause::Engine)?;
         let terms = Terms { policy: Arc::new(Policy::unbounded()), limits };
-        let deployment = Deployment::new(Manifest::beside(file)?, terms).examined();
+        let deployment = Deployment::new(Manifest::beside(file)?, terms).purpose(Purpose::Examining);
         Ok(LoadedComponent::load(&bytes, &engines, &CodeCache::none(), deployment)?)
     };
     load().map_err(|cause| Box::new(LoadFailure { path: file.to_owned(), cause }))

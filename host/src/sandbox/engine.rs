@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, WasmBacktraceDetails, WasmFeatures};
+use wasmtime::{Config, Engine, OptLevel, RegallocAlgorithm, WasmBacktraceDetails, WasmFeatures};
 
 use super::processor::Processor;
 
@@ -141,6 +141,15 @@ impl Engines {
         let engines = || vec![small.clone(), large.clone(), effects.clone()];
         let ticker = options.enforcement.then(|| Ticker::start(engines())).transpose()?.map(Arc::new);
         Ok(Self { small, large, effects, large_from, clock: Clock { ticker } })
+    }
+
+    /// Engines that compile in a third of the time what runs slower then: for code that is run once and does not run for long. It does the
+    /// same, for the same fuel.
+    pub fn hasty() -> anyhow::Result<Self> {
+        let adjust: Arc<Adjust> = Arc::new(|config: &mut Config| {
+            config.cranelift_opt_level(OptLevel::None).cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+        });
+        Self::with(&EngineOptions { adjust: Some(adjust), ..EngineOptions::default() })
     }
 
     /// The engine that runs a component of this size as an orchestrator.

@@ -22,19 +22,28 @@ pub(crate) struct LinkedComponent {
 }
 
 impl LinkedComponent {
-    pub(crate) fn new(bytes: &[u8], digest: &str, engines: &Engines, cache: &CodeCache) -> Result<Self, ContractError> {
+    /// Compiles a component. Its activities and entities can only be run if they are wanted `with_effects`.
+    pub(crate) fn new(
+        bytes: &[u8],
+        digest: &str,
+        engines: &Engines,
+        cache: &CodeCache,
+        with_effects: bool,
+    ) -> Result<Self, ContractError> {
         size::check(bytes)?;
         // Every component is asked to describe itself in the orchestrator's sandbox, so that the answer is always the same.
         let engine = engines.orchestrators(bytes.len());
-        let component = cache.component(engine, digest, bytes)?;
+        let effects_engine = engines.effects();
+        // Both at the same time: most components have activities.
+        let (component, effects) = rayon::join(
+            || cache.component(engine, digest, bytes),
+            || with_effects.then(|| cache.component(effects_engine, digest, bytes)),
+        );
+        let component = component?;
         let exports = contract::exports(engine, &component)?;
         let orchestrator = orchestrator::link(engine, &component)?;
-        let effects = if exports.activity || exports.entity {
-            let engine = engines.effects();
-            Some((engine.clone(), cache.component(engine, digest, bytes)?))
-        } else {
-            None
-        };
+        let effects = effects.filter(|_| exports.activity || exports.entity).transpose()?;
+        let effects = effects.map(|component| (effects_engine.clone(), component));
         Ok(Self { exports, orchestrator, effects, clock: engines.clock() })
     }
 

@@ -132,12 +132,8 @@ pub(super) async fn check(
         execution: instance.execution_id.clone().unwrap_or_default(),
         events,
     };
-    let found = |event, message| Found {
-        instance: instance.id.to_string(),
-        version: instance.version.clone(),
-        event,
-        message,
-    };
+    let found =
+        |event, message| Found { instance: instance.id.to_string(), version: instance.version.clone(), event, message };
     if instance.status == Status::Pending {
         return Checked::Continues(standing(0));
     }

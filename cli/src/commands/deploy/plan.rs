@@ -76,7 +76,8 @@ impl Plan {
         let before_manifest = Manifest::parse(&before.manifest).unwrap_or_default();
         let granted = Grant::new(&new.name, manifest, terms)?.entries();
         // Without a version before, all that was there is what is there by itself. One that the policy does not allow any more has nothing.
-        let granted_before = Grant::new(&new.name, &before_manifest, terms).map(|grant| grant.entries()).unwrap_or_default();
+        let granted_before =
+            Grant::new(&new.name, &before_manifest, terms).map(|grant| grant.entries()).unwrap_or_default();
         Ok(Plan {
             component: new.name.clone(),
             version: new.version.clone(),
@@ -220,9 +221,8 @@ mod tests {
         let versions = vec![version("1.10.0", vec![offer("a", "{}")]), version("1.9.0", vec![offer("a", "{}")])];
         let mut deployments = Deployments { versions, ..Deployments::default() };
         let new = version("2.0.0", vec![offer("a", "{}")]);
-        let plan = |deployments: &Deployments| {
-            Plan::new(&new, &Manifest::default(), deployments, &Terms::default()).unwrap()
-        };
+        let plan =
+            |deployments: &Deployments| Plan::new(&new, &Manifest::default(), deployments, &Terms::default()).unwrap();
         let replaces = |deployments: &Deployments| plan(deployments).replaces;
         assert_eq!(plan(&deployments).default, None, "nothing begins on it by itself");
         assert_eq!(replaces(&deployments).as_deref(), Some("1.10.0"));

@@ -12,7 +12,7 @@ use super::super::partition::{Lookup, Partition};
 use super::super::record::StoredEvent;
 use super::super::time::Timestamp;
 use super::super::{events, rewrite};
-use super::{Cut, Stop, forget_move, beginning, outside_section, place_to_cut};
+use super::{Cut, Stop, beginning, forget_move, outside_section, place_to_cut};
 
 /// The longest id of a fork: there is room behind it for `:fork-` and a position.
 const MAX_FORK_ID_BYTES: usize = MAX_INSTANCE_ID_BYTES - 24;

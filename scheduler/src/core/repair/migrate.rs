@@ -89,4 +89,3 @@ pub(in crate::core) fn moved_to(record: &InstanceRecord) -> Option<&str> {
 pub(in crate::core) fn forget_move(tags: &mut std::collections::BTreeMap<String, String>) {
     tags.remove(tag::MOVED_FROM);
 }
-

@@ -19,10 +19,10 @@ use super::ids::{BatchSeq, InstanceId, Position, RequestId, RunId};
 use super::instance::{Instance, Turn};
 use super::message::{Refusal, Repair};
 use super::partition::{Lookup, Partition};
-pub(super) use migrate::{began_with, forget_move, moved_to};
 use super::record::{InstanceRecord, ParentLink, Status, StoredEvent, TimerRecord};
 use super::time::Timestamp;
 use super::{events, rewrite};
+pub(super) use migrate::{began_with, forget_move, moved_to};
 
 /// A repair that waits until what it reads is on disk.
 #[derive(Debug)]

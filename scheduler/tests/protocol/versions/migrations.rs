@@ -72,7 +72,11 @@ async fn an_instance_that_is_moved_goes_on_at_once_on_that_version_and_its_begin
     assert_eq!(migrate(&client, "a", events, "2.0").await.unwrap(), Outcome::Moved, "twice is as once");
     let (token, request) = host.episode().await;
     assert_eq!(told(&request), Some("2.0"));
-    assert_eq!(started(&request.past_events).version.as_deref(), Some("1.0"), "code that asks is told what it was told");
+    assert_eq!(
+        started(&request.past_events).version.as_deref(),
+        Some("1.0"),
+        "code that asks is told what it was told"
+    );
     assert_eq!(notes(&request.new_events), ["moved from version 1.0 to 2.0"]);
     let state = client.get("a").await;
     assert_eq!(state.version.as_deref(), Some("2.0"));

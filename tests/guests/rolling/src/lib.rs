@@ -27,9 +27,19 @@ async fn wait_after(ctx: Context, steps: u32) -> Result<String> {
     Ok(THIS.to_owned())
 }
 
+/// Returns the version that runs it, the version that it was started with, and the same of a child without a version, if it is to ask one.
+#[orchestrator]
+async fn tells(ctx: Context, asks_child: bool) -> Result<Vec<(String, Option<String>)>> {
+    let mut told = vec![(THIS.to_owned(), ctx.version().map(str::to_owned))];
+    if asks_child {
+        told.extend(ctx.start_child(tells, false).await?);
+    }
+    Ok(told)
+}
+
 #[activity]
 fn say_version() -> Result<String> {
     Ok(THIS.to_owned())
 }
 
-durawasm_guest::component!(take_steps, wait_after, say_version);
+durawasm_guest::component!(take_steps, wait_after, tells, say_version);
