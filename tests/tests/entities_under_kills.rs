@@ -187,6 +187,8 @@ async fn money_is_neither_made_nor_lost_and_no_lock_is_left_while_hosts_and_sche
         });
     }
     let kills = number("DURAWASM_BANK_KILLS", 8)?;
+    // Who works tells how far it is; when all have ended, nobody does.
+    drop(done);
     victims.kill(kills, TRANSFERS as u64, progress).await?;
     while let Some(lane) = knocks.join_next().await {
         lane??;
@@ -336,6 +338,7 @@ async fn the_operations_of_one_entity_are_linearizable_while_hosts_and_scheduler
         });
     }
     let kills = number("DURAWASM_BANK_KILLS", 6)?;
+    drop(done);
     victims.kill(kills, (STEPS / CLIENTS * CLIENTS) as u64, progress).await?;
     let mut history = Vec::new();
     while let Some(client) = clients.join_next().await {

@@ -115,7 +115,8 @@ struct CallArguments {
     /// Wait this long at most (30s, 10m). Without it: until it has run. The operation stays in the queue when the time is up.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
-    /// Names the call: the operation runs once, however often it is called with the same id. Without it: a new one.
+    /// Names the call: the operation runs once, however often it is called with the same id until its result has been received, and for ten
+    /// minutes at most. Without it: a new one.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
     #[command(flatten)]

@@ -28,8 +28,12 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<(), C
         let recorded = client.history(&id).await?.recorded().await?;
         let events = recorded.events().len() as u64;
         let exported = ExportedHistory { instance_id: id.to_string(), recorded };
-        std::fs::write(file, exported.to_json())
-            .coded(Code::InvalidHistory, || format!("the history cannot be written to {}", file.display()))?;
+        // A file that is there already, perhaps a test's, is never left half written.
+        let partial = file.with_extension("partial");
+        std::fs::write(&partial, exported.to_json())
+            .and_then(|()| std::fs::rename(&partial, file))
+            .inspect_err(|_| drop(std::fs::remove_file(&partial)))
+            .coded(Code::SystemRefused, || format!("the history cannot be written to {}", file.display()))?;
         let shown = file.display().to_string();
         console.data(&serde_json::json!({ "file": shown, "events": events }), || {
             format!("{} in {shown}", render::amount(events, "event", "events"))

@@ -1,4 +1,4 @@
-// Entities: class style, calls, signals, locks, queries, in JavaScript; called by JavaScript and by WebAssembly.
+// Entities in JavaScript: in class style, with calls, signals, locks and queries. Orchestrators in JavaScript and in WebAssembly call them.
 "use strict";
 
 const assert = require("node:assert/strict");
