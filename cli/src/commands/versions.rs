@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use durawasm_client::{DeployedVersion, Deployments, VersionDefault, VersionUsage};
+use durawasm_client::{DeployedVersion, Deployments, ErrorKind, VersionDefault, VersionUsage};
 use durawasm_errors::{Code, CodedError};
 use serde::Serialize;
 
@@ -210,12 +210,27 @@ async fn drain(arguments: DrainArguments, console: &Console) -> Result<(), Coded
         }
         let used = row.used();
         if used == 0 {
-            break;
+            if keep {
+                console.data(&deployments, || format!("no instance in flight has {name} {version}"));
+                return Ok(());
+            }
+            match client.remove_version(&name, &version, false).await {
+                Ok(left) => {
+                    console.data(&left, || format!("nothing in flight needed {name} {version}: it is removed"));
+                    return Ok(());
+                }
+                // An activity or an entity needs it still, or an instance that was started on it in this moment.
+                Err(error) if error.kind() == ErrorKind::DeploymentRefused => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        let left = amount(used, "instance", "instances");
+        let left = match used {
+            0 => "an activity or an entity".to_owned(),
+            used => amount(used, "instance", "instances"),
+        };
         if timeout.is_some_and(|timeout| begun.elapsed() >= timeout) {
             let after = humantime::format_duration(timeout.unwrap_or_default());
-            let message = format!("after {after} {left} in flight still have {name} {version}");
+            let message = format!("after {after} {left} in flight: {name} {version} is still needed");
             return Err(CodedError::new(Code::WaitTimedOut, message).advise(format!(
                 "See them: durawasm versions {}{}. `durawasm deploy FILE --migrate` moves those that a newer version takes.",
                 render::quoted(&name),
@@ -228,16 +243,6 @@ async fn drain(arguments: DrainArguments, console: &Console) -> Result<(), Coded
         }
         tokio::time::sleep(GLANCE).await;
     }
-    let left = match keep {
-        true => client.deployments().await?,
-        // One that was started on it by name in this moment is not left alone: this is refused then.
-        false => client.remove_version(&name, &version, false).await?,
-    };
-    console.data(&left, || match keep {
-        true => format!("no instance in flight has {name} {version}"),
-        false => format!("no instance in flight had {name} {version}: it is removed"),
-    });
-    Ok(())
 }
 
 pub(crate) async fn roll_back(arguments: RollbackArguments, console: &Console) -> Result<(), CodedError> {
