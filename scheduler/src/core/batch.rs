@@ -193,6 +193,18 @@ impl Batch {
         }
     }
 
+    /// Whether an inbox entry is one that no batch before this one had.
+    #[must_use]
+    pub fn is_new_inbox(&self, key: InstanceKey, seq: u64) -> bool {
+        self.new_inbox.contains(&(key, seq))
+    }
+
+    /// Whether an entry of a queue is one that no batch before this one had.
+    #[must_use]
+    pub fn is_new_queue(&self, key: InstanceKey, seq: u64) -> bool {
+        self.new_queues.contains(&(key, seq))
+    }
+
     /// Adds events to a history.
     pub fn append(&mut self, run: RunId, first: Position, events: Vec<StoredEvent>) {
         if !events.is_empty() {

@@ -11,9 +11,8 @@ use std::fmt;
 
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
-use pb::orchestrator_action::OrchestratorActionType as Action;
-use pb::send_entity_message_action::EntityMessageType;
 use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 
 /// How a reference begins.
 pub const MARK: &str = "\u{0}durawasm-payload:1:";
@@ -23,6 +22,12 @@ pub const MARK: &str = "\u{0}durawasm-payload:1:";
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
+    /// That of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
     /// From 64 hex digits in lower case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -102,75 +107,41 @@ pub fn event_weight(event: &pb::HistoryEvent) -> usize {
     event.encoded_len() - text.len() + weight(text)
 }
 
+/// The text of an event, by reference of one kind or the other.
+macro_rules! text_of_event {
+    ($event:expr, $reference:ident) => {
+        match $event.event_type.$reference()? {
+            EventType::ExecutionStarted(e) => e.input.$reference(),
+            EventType::ExecutionCompleted(e) => e.result.$reference(),
+            EventType::ExecutionTerminated(e) => e.input.$reference(),
+            EventType::ExecutionSuspended(e) => e.input.$reference(),
+            EventType::ExecutionResumed(e) => e.input.$reference(),
+            EventType::ExecutionRewound(e) => e.reason.$reference(),
+            EventType::TaskScheduled(e) => e.input.$reference(),
+            EventType::TaskCompleted(e) => e.result.$reference(),
+            EventType::SubOrchestrationInstanceCreated(e) => e.input.$reference(),
+            EventType::SubOrchestrationInstanceCompleted(e) => e.result.$reference(),
+            EventType::EventSent(e) => e.input.$reference(),
+            EventType::EventRaised(e) => e.input.$reference(),
+            EventType::GenericEvent(e) => e.data.$reference(),
+            EventType::ContinueAsNew(e) => e.input.$reference(),
+            EventType::EntityOperationSignaled(e) => e.input.$reference(),
+            EventType::EntityOperationCalled(e) => e.input.$reference(),
+            EventType::EntityOperationCompleted(e) => e.output.$reference(),
+            _ => None,
+        }
+    };
+}
+
 /// The text of an event that may be large: there is at most one. (Failures are cut, names and ids are short.)
 #[must_use]
 pub fn of_event(event: &pb::HistoryEvent) -> Option<&String> {
-    match event.event_type.as_ref()? {
-        EventType::ExecutionStarted(e) => e.input.as_ref(),
-        EventType::ExecutionCompleted(e) => e.result.as_ref(),
-        EventType::ExecutionTerminated(e) => e.input.as_ref(),
-        EventType::ExecutionSuspended(e) => e.input.as_ref(),
-        EventType::ExecutionResumed(e) => e.input.as_ref(),
-        EventType::ExecutionRewound(e) => e.reason.as_ref(),
-        EventType::TaskScheduled(e) => e.input.as_ref(),
-        EventType::TaskCompleted(e) => e.result.as_ref(),
-        EventType::SubOrchestrationInstanceCreated(e) => e.input.as_ref(),
-        EventType::SubOrchestrationInstanceCompleted(e) => e.result.as_ref(),
-        EventType::EventSent(e) => e.input.as_ref(),
-        EventType::EventRaised(e) => e.input.as_ref(),
-        EventType::GenericEvent(e) => e.data.as_ref(),
-        EventType::ContinueAsNew(e) => e.input.as_ref(),
-        EventType::EntityOperationSignaled(e) => e.input.as_ref(),
-        EventType::EntityOperationCalled(e) => e.input.as_ref(),
-        EventType::EntityOperationCompleted(e) => e.output.as_ref(),
-        _ => None,
-    }
+    text_of_event!(event, as_ref)
 }
 
 /// The same text, to be changed.
 pub fn of_event_mut(event: &mut pb::HistoryEvent) -> Option<&mut String> {
-    match event.event_type.as_mut()? {
-        EventType::ExecutionStarted(e) => e.input.as_mut(),
-        EventType::ExecutionCompleted(e) => e.result.as_mut(),
-        EventType::ExecutionTerminated(e) => e.input.as_mut(),
-        EventType::ExecutionSuspended(e) => e.input.as_mut(),
-        EventType::ExecutionResumed(e) => e.input.as_mut(),
-        EventType::ExecutionRewound(e) => e.reason.as_mut(),
-        EventType::TaskScheduled(e) => e.input.as_mut(),
-        EventType::TaskCompleted(e) => e.result.as_mut(),
-        EventType::SubOrchestrationInstanceCreated(e) => e.input.as_mut(),
-        EventType::SubOrchestrationInstanceCompleted(e) => e.result.as_mut(),
-        EventType::EventSent(e) => e.input.as_mut(),
-        EventType::EventRaised(e) => e.input.as_mut(),
-        EventType::GenericEvent(e) => e.data.as_mut(),
-        EventType::ContinueAsNew(e) => e.input.as_mut(),
-        EventType::EntityOperationSignaled(e) => e.input.as_mut(),
-        EventType::EntityOperationCalled(e) => e.input.as_mut(),
-        EventType::EntityOperationCompleted(e) => e.output.as_mut(),
-        _ => None,
-    }
-}
-
-/// How many bytes an answer, or a part of one, has when it is sent.
-#[must_use]
-pub fn answer_weight(answer: &pb::OrchestratorResponse) -> usize {
-    let more = |text: Option<&String>| text.map_or(0, |text| weight(text) - text.len().min(weight(text)));
-    let of_action = |action: &pb::OrchestratorAction| match &action.orchestrator_action_type {
-        Some(Action::ScheduleTask(task)) => more(task.input.as_ref()),
-        Some(Action::CreateSubOrchestration(child)) => more(child.input.as_ref()),
-        Some(Action::SendEvent(event)) => more(event.data.as_ref()),
-        Some(Action::CompleteOrchestration(complete)) => {
-            let carried = complete.carryover_events.iter().map(|event| more(of_event(event))).sum::<usize>();
-            more(complete.result.as_ref()) + carried
-        }
-        Some(Action::SendEntityMessage(message)) => match &message.entity_message_type {
-            Some(EntityMessageType::EntityOperationSignaled(signal)) => more(signal.input.as_ref()),
-            Some(EntityMessageType::EntityOperationCalled(call)) => more(call.input.as_ref()),
-            _ => 0,
-        },
-        _ => 0,
-    };
-    answer.encoded_len() + answer.actions.iter().map(of_action).sum::<usize>() + more(answer.custom_status.as_ref())
+    text_of_event!(event, as_mut)
 }
 
 #[cfg(test)]

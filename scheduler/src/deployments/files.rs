@@ -4,17 +4,17 @@
 //! before a catalogue names them and are looked at again each time that they are read. See `docs/versions.md`.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use durawasm_proto::v1;
 use prost::Message as _;
-use sha2::{Digest as _, Sha256};
 
 use super::Catalogue;
-use crate::store::StoreError;
+use crate::core::payload::Hash;
+use crate::store::{StoreError, durable};
 
 /// The name of a hub's folder ends in this.
 pub const SUFFIX: &str = ".components";
@@ -68,7 +68,10 @@ impl Files {
             Self::Memory(kept) => drop(kept.insert(content.to_owned(), bytes.into())),
             Self::Folder(folder) => {
                 let path = component(folder, content);
-                if !path.is_file() || read(&path, content).is_err() {
+                if path.is_file() && read(&path, content).is_ok() {
+                    let settled = durable::make_folder(folder).and_then(|()| durable::settle(&path));
+                    settled.map_err(|error| unusable(&path, &error))?;
+                } else {
                     write(&path, &[bytes])?;
                 }
             }
@@ -135,7 +138,7 @@ impl Reader {
 /// SHA-256 in hexadecimal.
 #[must_use]
 pub fn content_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Hash::of(bytes).to_string()
 }
 
 fn component(folder: &Path, content: &str) -> PathBuf {
@@ -155,20 +158,10 @@ fn read(path: &Path, content: &str) -> Result<Vec<u8>, StoreError> {
 
 /// Writes a file so that it is there as a whole or not at all, and on disk when this returns.
 fn write(path: &Path, parts: &[&[u8]]) -> Result<(), StoreError> {
-    let failed = |error: io::Error| unusable(path, &error);
     let folder = path.parent().unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        fs::create_dir_all(folder).map_err(failed)?;
-        if let Some(parent) = folder.parent() {
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
-        }
-    }
-    let partial = path.with_extension("partial");
-    let mut file = File::create(&partial).map_err(failed)?;
-    parts.iter().try_for_each(|part| file.write_all(part)).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    fs::rename(&partial, path).map_err(failed)?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    let written =
+        durable::make_folder(folder).and_then(|()| durable::write(path, &path.with_extension("partial"), parts));
+    written.map_err(|error| unusable(path, &error))
 }
 
 fn unusable(path: &Path, error: &io::Error) -> StoreError {

@@ -181,6 +181,20 @@ mod tests {
     }
 
     #[test]
+    fn bytes_and_folders_that_an_earlier_process_left_are_made_durable_before_a_catalogue_names_them() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = root.path().join("h.components");
+        let path = folder.join(format!("{}.wasm", files::content_of(b"bytes")));
+        std::fs::create_dir(&folder).expect("it is made");
+        std::fs::write(&path, "bytes").expect("it is written");
+        let deployments = Deployments::open(Files::Folder(folder.clone())).expect("it is empty");
+        assert_eq!(deploy(&deployments, Some(b"bytes")).expect("it is new"), 1);
+        let synced = crate::store::durable::witness::take(root.path());
+        // For the bytes, then for the catalogue.
+        assert_eq!(synced, [root.path(), &folder, root.path(), &folder]);
+    }
+
+    #[test]
     fn what_is_closed_changes_nothing_and_makes_no_folder() {
         let folder = tempfile::tempdir().expect("a folder");
         let deployments = Deployments::open(Files::Folder(folder.path().join("h.components"))).expect("it is empty");

@@ -36,23 +36,8 @@ impl PayloadStore {
     /// # Errors
     /// A text for people, if the store cannot be read or the text cannot be deleted.
     pub async fn collect(&self, hash: Hash, store: &Arc<dyn Store>) -> Result<Fate, String> {
-        let slot = {
-            let mut slots = self.shared.slots.lock();
-            if slots.contains_key(&hash) {
-                return Ok(Fate::Kept);
-            }
-            Arc::clone(slots.entry(hash).or_default())
-        };
-        let fate = self.collect_locked(hash, store, &slot).await;
-        let mut slots = self.shared.slots.lock();
-        if Arc::strong_count(&slot) == 2 {
-            slots.remove(&hash);
-        }
-        fate
-    }
-
-    async fn collect_locked(&self, hash: Hash, store: &Arc<dyn Store>, slot: &super::Slot) -> Result<Fate, String> {
-        let mut is_durable = slot.0.lock().await;
+        let Some(hold) = self.shared.hold_alone(hash) else { return Ok(Fate::Kept) };
+        let is_durable = hold.slot.0.lock().await;
         if *is_durable {
             // Somebody pinned it and was quicker.
             return Ok(Fate::Kept);
@@ -63,7 +48,6 @@ impl PayloadStore {
             return Ok(Fate::Kept);
         }
         self.backend.delete(hash).await.map_err(|e| format!("{}: {e}", self.backend.place(hash)))?;
-        *is_durable = false;
         Ok(Fate::Deleted)
     }
 

@@ -3,13 +3,17 @@
 //! A file is a plain zstd frame, so that `zstd -dc FILE | sha256sum` gives the file's name. It is written under another name, made
 //! durable, and renamed; then the folder is made durable.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::{Backend, blocking};
 use crate::core::payload::Hash;
+use crate::store::durable::{self, gone};
 
 /// What a text's file ends in.
 const SUFFIX: &str = ".zst";
@@ -20,13 +24,15 @@ const UNFINISHED: &str = ".new";
 #[derive(Clone, Debug)]
 pub struct Folder {
     root: Arc<Path>,
+    /// Those of the 256 that are certain to be there after a power cut: this process has made sure of it.
+    lasting: Arc<Mutex<BTreeSet<u8>>>,
 }
 
 impl Folder {
     /// The texts in that folder, which belongs to one scheduler at a time.
     #[must_use]
     pub fn new(root: &Path) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), lasting: Arc::default() }
     }
 
     fn shard(&self, hash: Hash) -> PathBuf {
@@ -38,22 +44,24 @@ impl Folder {
     }
 
     fn write(&self, hash: Hash, packed: &[u8]) -> io::Result<()> {
+        // Also one that is there and was made by an earlier process, which may have ended before it was.
         let shard = self.shard(hash);
-        if !shard.is_dir() {
-            // A folder is there for good when the folder that it is in says so.
-            for folder in [&*self.root, &shard] {
-                match fs::create_dir(folder) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                    _ => sync(folder.parent())?,
-                }
+        if !self.lasting.lock().contains(&hash.0[0]) || !shard.is_dir() {
+            self.settle_shard(hash)?;
+        }
+        durable::write(&self.file(hash, SUFFIX), &self.file(hash, UNFINISHED), &[packed])
+    }
+
+    /// Makes the folder of a text, and the folder of all folders. (The folder that this one is in belongs to others, and is there.)
+    fn settle_shard(&self, hash: Hash) -> io::Result<()> {
+        for folder in [&*self.root, &self.shard(hash)] {
+            match fs::create_dir(folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => durable::sync_folder_of(folder)?,
             }
         }
-        let unfinished = self.file(hash, UNFINISHED);
-        let mut file = File::create(&unfinished)?;
-        file.write_all(packed)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, self.file(hash, SUFFIX))?;
-        sync(Some(&shard))
+        self.lasting.lock().insert(hash.0[0]);
+        Ok(())
     }
 
     /// All addresses, also of what is not complete.
@@ -79,11 +87,6 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// Makes the names in a folder durable.
-fn sync(folder: Option<&Path>) -> io::Result<()> {
-    File::open(folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
-}
-
 fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -103,10 +106,8 @@ impl Backend for Folder {
     async fn settle(&self, hash: Hash) -> io::Result<()> {
         let folder = self.clone();
         blocking(move || {
-            File::open(folder.file(hash, SUFFIX))?.sync_all()?;
-            sync(Some(&folder.shard(hash)))?;
-            sync(Some(&folder.root))?;
-            sync(folder.root.parent())
+            durable::settle(&folder.file(hash, SUFFIX))?;
+            folder.settle_shard(hash)
         })
         .await
     }
@@ -118,7 +119,7 @@ impl Backend for Folder {
 
     async fn delete(&self, hash: Hash) -> io::Result<()> {
         let files = [SUFFIX, UNFINISHED].map(|suffix| self.file(hash, suffix));
-        blocking(move || files.into_iter().try_for_each(|file| found(fs::remove_file(file)).map(drop))).await
+        blocking(move || files.into_iter().try_for_each(|file| gone(fs::remove_file(file)))).await
     }
 
     async fn list(&self) -> io::Result<Vec<Hash>> {
@@ -128,7 +129,7 @@ impl Backend for Folder {
 
     async fn clear(&self) -> io::Result<()> {
         let root = Arc::clone(&self.root);
-        blocking(move || found(fs::remove_dir_all(root)).map(drop)).await
+        blocking(move || gone(fs::remove_dir_all(root))).await
     }
 
     fn place(&self, hash: Hash) -> String {

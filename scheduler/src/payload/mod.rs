@@ -7,7 +7,7 @@
 //!
 //! **Addresses.** A text's address is its SHA-256. The same text is kept once, and a text that is damaged is known by it.
 //!
-//! **Durable before visible.** A reference is handed to the core when its text is durable, and a [`Pin`] keeps the text from then until
+//! **Durable before visible.** A reference is handed to the core when its text is durable, and a [pin](Pins) keeps the text from then until
 //! the call is answered, which is after the batch that holds the reference is on disk. From there on the store knows which rows refer to
 //! it, in the same transaction that writes and deletes these rows. What is neither pinned nor referred to is collected ([`collector`]).
 
@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::core::message::Input;
@@ -30,11 +29,11 @@ pub mod folder;
 pub mod memory;
 #[cfg(feature = "object-store")]
 pub mod object;
-mod place;
+pub(crate) mod place;
 mod texts;
 
 pub use backend::Backend;
-pub use place::{Place, PlaceError, folder_of};
+pub use place::{Place, PlaceError};
 pub(crate) use texts::{Whose, item_weight, of_item};
 
 /// How many texts are compressed, written or read at the same time: bounds the memory that this takes.
@@ -109,7 +108,7 @@ impl PayloadError {
 
 /// Texts that are about to be referred to. They stay until this is dropped.
 #[derive(Debug, Default)]
-pub struct Pins(Vec<Pin>);
+pub struct Pins(Vec<Hold>);
 
 impl Pins {
     /// Whether there are none.
@@ -117,31 +116,25 @@ impl Pins {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// Takes over others.
-    pub fn extend(&mut self, others: Self) {
-        self.0.extend(others.0);
-    }
 }
 
-/// A text that must stay.
+/// Somebody who does something with a text, or needs it.
 #[derive(Debug)]
-struct Pin {
+struct Hold {
     hash: Hash,
     slot: Arc<Slot>,
     shared: Arc<Shared>,
+    /// Whether it is a pin: as long as it is held the text stays.
+    is_pin: bool,
 }
 
-impl Drop for Pin {
+impl Drop for Hold {
     fn drop(&mut self) {
-        let mut slots = self.shared.slots.lock();
-        // The map holds one, this is the other.
-        if Arc::strong_count(&self.slot) == 2 {
-            slots.remove(&self.hash);
+        self.shared.let_go(self.hash);
+        if self.is_pin {
+            // Perhaps nothing came to refer to it: the call may have been refused. The slot is free before the collector learns of it.
+            self.shared.released.lock().push((Instant::now(), self.hash));
         }
-        drop(slots);
-        // Perhaps nothing came to refer to it: the call may have been refused.
-        self.shared.released.lock().push((Instant::now(), self.hash));
     }
 }
 
@@ -151,16 +144,39 @@ struct Slot(tokio::sync::Mutex<bool>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Texts that are pinned, written or deleted. A slot is in use as long as somebody beside the map holds it.
-    slots: Mutex<HashMap<Hash, Arc<Slot>>>,
+    /// Texts that are pinned, written or deleted, and by how many.
+    slots: Mutex<HashMap<Hash, (usize, Arc<Slot>)>>,
     /// Texts that may be unused, and since when.
     released: Mutex<Vec<(Instant, Hash)>>,
 }
 
 impl Shared {
-    fn pin(self: &Arc<Self>, hash: Hash) -> Pin {
-        let slot = Arc::clone(self.slots.lock().entry(hash).or_default());
-        Pin { hash, slot, shared: Arc::clone(self) }
+    fn pin(self: &Arc<Self>, hash: Hash) -> Hold {
+        let mut slots = self.slots.lock();
+        let (holds, slot) = slots.entry(hash).or_default();
+        *holds += 1;
+        Hold { hash, slot: Arc::clone(slot), shared: Arc::clone(self), is_pin: true }
+    }
+
+    /// For the collector: None if somebody has it.
+    fn hold_alone(self: &Arc<Self>, hash: Hash) -> Option<Hold> {
+        let mut slots = self.slots.lock();
+        if slots.contains_key(&hash) {
+            return None;
+        }
+        let slot = Arc::default();
+        slots.insert(hash, (1, Arc::clone(&slot)));
+        Some(Hold { hash, slot, shared: Arc::clone(self), is_pin: false })
+    }
+
+    /// The last one who lets go, whoever that is, takes the slot away, and with it what was known of the text.
+    fn let_go(&self, hash: Hash) {
+        let mut slots = self.slots.lock();
+        let Some((holds, _)) = slots.get_mut(&hash) else { return };
+        *holds -= 1;
+        if *holds == 0 {
+            slots.remove(&hash);
+        }
     }
 }
 
@@ -214,12 +230,12 @@ impl PayloadStore {
         if large.is_empty() {
             return Ok(Pins::default());
         }
-        let mut pins = Vec::with_capacity(large.len());
-        let mut references = VecDeque::with_capacity(large.len());
-        for (number, text) in large {
-            let (reference, pin) = self.put(text).await?;
-            pins.push(pin);
+        // Side by side: each has its own way to the disk.
+        let puts = large.into_iter().map(async |(number, text)| Ok::<_, io::Error>((number, self.put(text).await?)));
+        let (mut references, mut pins) = (VecDeque::new(), Vec::new());
+        for (number, (reference, pin)) in futures::future::try_join_all(puts).await? {
             references.push_back((number, reference.to_string()));
+            pins.push(pin);
         }
         let mut number = 0;
         texts::of_input(input, &mut |text| {
@@ -233,23 +249,25 @@ impl PayloadStore {
         Ok(Pins(pins))
     }
 
-    /// Makes a text durable.
-    async fn put(&self, text: String) -> io::Result<(Reference, Pin)> {
-        let _permit = self.busy.acquire().await;
+    /// Makes a text durable. Who waits for others that have the same text in hand has no permit, which would be one less for all.
+    async fn put(&self, text: String) -> io::Result<(Reference, Hold)> {
         let length = u32::try_from(text.len()).map_err(|_| io::Error::other("the text has more than 4 GiB"))?;
-        let packed = blocking(move || {
-            let hash = Hash(Sha256::digest(&text).into());
-            zstd::bulk::compress(text.as_bytes(), COMPRESSION_LEVEL).map(|packed| (hash, packed))
-        });
-        let (hash, packed) = packed.await?;
+        let (hash, text) = {
+            let _permit = self.busy.acquire().await;
+            blocking(move || Ok((Hash::of(text.as_bytes()), text))).await?
+        };
         let reference = Reference { key: self.key, hash, length };
         let pin = self.shared.pin(hash);
         let mut is_durable = pin.slot.0.lock().await;
         if !*is_durable {
+            let _permit = self.busy.acquire().await;
             // What is there already is only as good as it reads; what is damaged is made good by that.
             match self.read(&reference).await {
                 Ok(_) => self.backend.settle(hash).await?,
-                Err(_) => self.backend.put(hash, packed).await?,
+                Err(_) => {
+                    let packed = blocking(move || zstd::bulk::compress(text.as_bytes(), COMPRESSION_LEVEL)).await?;
+                    self.backend.put(hash, packed).await?;
+                }
             }
             *is_durable = true;
         }
@@ -299,7 +317,7 @@ impl PayloadStore {
 fn unpack(hash: Hash, length: u32, packed: &[u8]) -> Result<String, &'static str> {
     // What is longer than it should be is not unpacked further than that.
     let bytes = zstd::bulk::decompress(packed, length as usize).map_err(|_| "cannot be unpacked")?;
-    if bytes.len() != length as usize || Hash(Sha256::digest(&bytes).into()) != hash {
+    if bytes.len() != length as usize || Hash::of(&bytes) != hash {
         return Err("does not hold the text that its name says");
     }
     String::from_utf8(bytes).map_err(|_| "holds something that is no text")

@@ -8,6 +8,10 @@ use super::Backend;
 use super::folder::Folder;
 use super::memory::Memory;
 use crate::core::payload::HubKey;
+use crate::store::durable::{self, beside};
+
+/// The folder of a hub's payloads beside its file ends in this.
+pub(crate) const SUFFIX: &str = ".payloads";
 
 /// Where payloads are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,13 +60,13 @@ impl Place {
         // Another hub of the same name, of another scheduler or before this one, has another key.
         let own = format!("{hub}-{:032x}", key.0);
         match (self, file) {
-            (Self::BesideHub, Some(file)) => Ok(Arc::new(Folder::new(&folder_of(file)))),
+            (Self::BesideHub, Some(file)) => Ok(Arc::new(Folder::new(&beside(file, SUFFIX)))),
             (Self::BesideHub, None) => Ok(Arc::new(Memory::default())),
             (Self::Folder(root), None) => Err(needs_data(&root.display().to_string())),
             (Self::Objects(url), None) => Err(needs_data(url)),
             (Self::Folder(root), Some(_)) => {
                 let failed = |e: std::io::Error| PlaceError { place: root.display().to_string(), why: e.to_string() };
-                std::fs::create_dir_all(root).map_err(failed)?;
+                durable::make_folder(root).map_err(failed)?;
                 Ok(Arc::new(Folder::new(&root.join(own))))
             }
             (Self::Objects(url), Some(_)) => objects(url, &own),
@@ -86,14 +90,6 @@ fn objects(url: &str, _: &str) -> Result<Arc<dyn Backend>, PlaceError> {
     let why = "this program was built without object stores: build it with `--features object-store`, or give a folder"
         .to_owned();
     Err(PlaceError { place: url.to_owned(), why })
-}
-
-/// The folder of a hub's payloads beside its file.
-#[must_use]
-pub fn folder_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".payloads");
-    name.into()
 }
 
 #[cfg(test)]

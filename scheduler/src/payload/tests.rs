@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::folder::Folder;
 use super::*;
@@ -229,8 +230,9 @@ async fn a_text_that_is_wanted_again_while_it_is_collected_is_there() {
         }
         all.into_iter().collect()
     };
+    let done = Arc::new(AtomicBool::new(false));
     let collecting = {
-        let (store, nobody) = (store.clone(), Arc::clone(&nobody));
+        let (store, nobody, hashes, done) = (store.clone(), Arc::clone(&nobody), hashes.clone(), Arc::clone(&done));
         tokio::spawn(async move {
             let mut deleted = 0;
             loop {
@@ -239,8 +241,8 @@ async fn a_text_that_is_wanted_again_while_it_is_collected_is_there() {
                         deleted += 1;
                     }
                 }
-                if deleted > 50 {
-                    return;
+                if done.load(Ordering::Relaxed) {
+                    return deleted;
                 }
                 tokio::task::yield_now().await;
             }
@@ -261,5 +263,114 @@ async fn a_text_that_is_wanted_again_while_it_is_collected_is_there() {
     for user in users.collect::<Vec<_>>() {
         user.await.expect("no text was missing");
     }
-    collecting.abort();
+    done.store(true, Ordering::Relaxed);
+    assert!(collecting.await.expect("it collects to the end") > 0, "something was collected");
+    assert!(store.shared.slots.lock().is_empty(), "nobody holds anything");
+    for hash in hashes {
+        store.collect(hash, &nobody).await.expect("it can be");
+    }
+    assert!(files(&folder).is_empty());
+}
+
+/// Lets texts be written only when so many are being written at the same time.
+struct Together {
+    texts: memory::Memory,
+    barrier: tokio::sync::Barrier,
+}
+
+#[tonic::async_trait]
+impl Backend for Together {
+    async fn put(&self, hash: Hash, packed: Vec<u8>) -> io::Result<()> {
+        self.barrier.wait().await;
+        self.texts.put(hash, packed).await
+    }
+
+    async fn settle(&self, hash: Hash) -> io::Result<()> {
+        self.texts.settle(hash).await
+    }
+
+    async fn get(&self, hash: Hash) -> io::Result<Option<Vec<u8>>> {
+        self.texts.get(hash).await
+    }
+
+    async fn delete(&self, hash: Hash) -> io::Result<()> {
+        self.texts.delete(hash).await
+    }
+
+    async fn list(&self) -> io::Result<Vec<Hash>> {
+        self.texts.list().await
+    }
+
+    async fn clear(&self) -> io::Result<()> {
+        self.texts.clear().await
+    }
+
+    fn place(&self, hash: Hash) -> String {
+        self.texts.place(hash)
+    }
+}
+
+fn together(count: usize) -> PayloadStore {
+    let options = PayloadOptions { threshold: 100, linger: Duration::ZERO, ..PayloadOptions::default() };
+    let backend = Together { texts: memory::Memory::default(), barrier: tokio::sync::Barrier::new(count) };
+    PayloadStore::new(HubKey(7), &options, LIMIT, Arc::new(backend))
+}
+
+#[tokio::test]
+async fn the_texts_of_a_message_are_written_side_by_side() {
+    let store = together(3);
+    let results = ["a", "b", "c"].map(|text| (0, Some(text.repeat(200)))).to_vec();
+    let fork = crate::core::message::ForkRequest {
+        source: InstanceId::trusted("i"),
+        execution: None,
+        at: 1,
+        instance: InstanceId::trusted("j"),
+        version: None,
+        results,
+    };
+    let mut input = Input::Repair(RequestId(1), Box::new(crate::core::message::Repair::Fork(fork)));
+    let taken = tokio::time::timeout(Duration::from_secs(30), store.take_in(&mut input)).await;
+    let _pins = taken.expect("one does not wait for the other").expect("it is stored");
+    let Input::Repair(_, repair) = input else { panic!("it is what it was") };
+    let crate::core::message::Repair::Fork(fork) = *repair else { panic!("it is what it was") };
+    for ((_, reference), text) in fork.results.into_iter().zip(["a", "b", "c"]) {
+        let mut resolved = reference.expect("it has one");
+        store.resolve(&mut resolved).await.expect("it is there");
+        assert_eq!(resolved, text.repeat(200));
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_text_that_others_write_is_in_nobodys_way() {
+    let store = together(2);
+    // More than may be busy at a time, and all want the same: one writes, and waits at the barrier.
+    let same: Vec<_> = (0..2 * AT_A_TIME)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { take_in(&store, &"same".repeat(100)).await })
+        })
+        .collect();
+    while store.shared.slots.lock().values().map(|(holds, _)| *holds).sum::<usize>() < same.len() {
+        tokio::task::yield_now().await;
+    }
+    let other = tokio::time::timeout(Duration::from_secs(30), take_in(&store, &"other".repeat(100))).await;
+    other.expect("there is room for another one");
+    for one in same {
+        one.await.expect("it is stored");
+    }
+}
+
+#[tokio::test]
+async fn folders_that_an_earlier_process_made_are_made_durable_again_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("payloads");
+    let [text, later] = ["x".repeat(200), "y".repeat(200)];
+    for text in [&text, &later] {
+        std::fs::create_dir_all(root.join(&Hash::of(text.as_bytes()).to_string()[..2])).expect("made");
+    }
+    let store = store(&folder);
+    let _pins = take_in(&store, &text).await;
+    let synced = crate::store::durable::witness::take(folder.path());
+    let shard = root.join(&Hash::of(text.as_bytes()).to_string()[..2]);
+    assert_eq!(synced, [folder.path().to_owned(), root, shard]);
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::StoreError;
+use super::durable::{self, beside, gone};
 use super::lock::LockFile;
-use super::sqlite::{SqliteOptions, SqliteStore, beside, sync_folder};
+use super::sqlite::{SqliteOptions, SqliteStore};
 use crate::deployments::files::SUFFIX as COMPONENTS;
-use crate::payload::folder_of;
+use crate::payload::place::SUFFIX as PAYLOADS;
 
 /// Hubs' files end in this.
 const SUFFIX: &str = ".db";
@@ -57,9 +58,7 @@ impl DataDir {
     /// # Errors
     /// If another process has it open, or it cannot be made or written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        if !path.is_dir() {
-            fs::create_dir_all(path).and_then(|()| sync_folder(path)).map_err(|e| unusable(path, &e))?;
-        }
+        durable::make_folder(path).map_err(|e| unusable(path, &e))?;
         let lock = LockFile::take(&path.join("scheduler.lock"), &format!("the data folder {}", path.display()))?;
         let folder = Self { path: path.to_owned(), _lock: lock };
         folder.clear_up()?;
@@ -116,7 +115,7 @@ impl DataDir {
         };
         // The rename is the deletion: what follows only makes room, and is made up for at the next opening.
         let deleted = self.path.join(format!("{}{DELETED}", name.0));
-        fs::rename(&file, &deleted).and_then(|()| sync_folder(&file)).map_err(|e| unusable(&file, &e))?;
+        durable::rename(&file, &deleted).map_err(|e| unusable(&file, &e))?;
         drop(lock);
         self.remove_rest(&name.0)
     }
@@ -146,21 +145,12 @@ impl DataDir {
     /// Removes what a deleted hub leaves; last of all what says that it was deleted.
     fn remove_rest(&self, hub: &str) -> Result<(), StoreError> {
         let file = self.path.join(format!("{hub}{SUFFIX}"));
-        match fs::remove_dir_all(folder_of(&file)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unusable(&file, &e)),
-            _ => {}
-        }
-        let components = self.path.join(format!("{hub}{COMPONENTS}"));
-        match fs::remove_dir_all(&components) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unusable(&components, &e)),
-            _ => {}
+        for folder in [beside(&file, PAYLOADS), self.path.join(format!("{hub}{COMPONENTS}"))] {
+            gone(fs::remove_dir_all(&folder)).map_err(|e| unusable(&folder, &e))?;
         }
         let rest = ["-wal", "-shm", ".lock"].map(|suffix| beside(&file, suffix));
         for path in rest.into_iter().chain([self.path.join(format!("{hub}{DELETED}"))]) {
-            match fs::remove_file(&path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unusable(&path, &e)),
-                _ => {}
-            }
+            gone(fs::remove_file(&path)).map_err(|e| unusable(&path, &e))?;
         }
         Ok(())
     }

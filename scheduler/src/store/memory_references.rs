@@ -24,17 +24,17 @@ impl References {
                         *self.counts.entry(hash).or_default() += 1;
                     }
                 }
-                Change::Forget(owner) => self.forget(owner, owner),
+                Change::Forget(owner, but) => self.forget(owner, owner, but),
                 Change::ForgetAll { table, row } => {
-                    self.forget(Owner { table, row, sub: u64::MIN }, Owner { table, row, sub: u64::MAX });
+                    self.forget(Owner { table, row, sub: u64::MIN }, Owner { table, row, sub: u64::MAX }, None);
                 }
             }
         }
     }
 
-    fn forget(&mut self, first: Owner, last: Owner) {
+    fn forget(&mut self, first: Owner, last: Owner, but: Option<Hash>) {
         let range = (first, Hash([u8::MIN; 32]))..=(last, Hash([u8::MAX; 32]));
-        let gone: Vec<_> = self.all.range(range).copied().collect();
+        let gone: Vec<_> = self.all.range(range).copied().filter(|(_, hash)| Some(*hash) != but).collect();
         for (owner, hash) in gone {
             self.all.remove(&(owner, hash));
             let count = self.counts.entry(hash).or_default();

@@ -13,6 +13,7 @@ use crate::core::time::Timestamp;
 
 pub mod committed;
 pub mod directory;
+pub(crate) mod durable;
 pub mod entities;
 pub mod failing;
 pub mod memory;

@@ -25,6 +25,7 @@ use self::error::{Failure, corrupt};
 use self::log::Log;
 use self::reader::Readers;
 use self::writer::Writer;
+use super::durable::{beside, gone, rename};
 use super::lock::LockFile;
 use super::{
     EntityFilter, EntityPage, EntityView, InstanceFilter, InstanceOrder, InstancePage, InstanceView, LoadedEntity,
@@ -256,10 +257,7 @@ fn make(path: &Path) -> Result<(), StoreError> {
     let unfinished = beside(path, ".new");
     let io = |e: std::io::Error| StoreError::Io(format!("{}: cannot be made: {e}", path.display()));
     for stale in [unfinished.clone(), beside(&unfinished, "-journal"), beside(path, "-wal"), beside(path, "-shm")] {
-        match fs::remove_file(&stale) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(e)),
-            _ => {}
-        }
+        gone(fs::remove_file(&stale)).map_err(io)?;
     }
     let at = |failure: Failure| failure.at(&unfinished);
     pages::register()?;
@@ -269,21 +267,7 @@ fn make(path: &Path) -> Result<(), StoreError> {
     schema::create(&mut connection).map_err(at)?;
     connection.close().map_err(|(_, e)| at(e.into()))?;
     File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io)?;
-    fs::rename(&unfinished, path).map_err(io)?;
-    sync_folder(path).map_err(io)
-}
-
-/// Makes the names in a file's folder durable.
-pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-/// The path with something at the end of its name.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+    rename(&unfinished, path).map_err(io)
 }
 
 #[cfg(test)]

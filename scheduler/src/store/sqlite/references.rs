@@ -21,9 +21,9 @@ pub(super) fn apply(
                 let row = params![owner.table, number(owner.row), number(owner.sub), hash.0];
                 transaction.prepare_cached(sql)?.execute(row)?;
             }
-            Change::Forget(owner) => {
-                let sql = "DELETE FROM payload_refs WHERE owner = ?1 AND key = ?2 AND sub = ?3 RETURNING hash";
-                let place = params![owner.table, number(owner.row), number(owner.sub)];
+            Change::Forget(owner, but) => {
+                let sql = "DELETE FROM payload_refs WHERE owner = ?1 AND key = ?2 AND sub = ?3 AND hash IS NOT ?4 RETURNING hash";
+                let place = params![owner.table, number(owner.row), number(owner.sub), but.map(|hash| hash.0)];
                 forget(transaction, sql, place, released)?;
             }
             Change::ForgetAll { table, row } => {
