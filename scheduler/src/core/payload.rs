@@ -11,6 +11,8 @@ use std::fmt;
 
 use durawasm_proto::durabletask as pb;
 use pb::history_event::EventType;
+use pb::orchestrator_action::OrchestratorActionType as Action;
+use pb::send_entity_message_action::EntityMessageType;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
@@ -142,6 +144,28 @@ pub fn of_event(event: &pb::HistoryEvent) -> Option<&String> {
 /// The same text, to be changed.
 pub fn of_event_mut(event: &mut pb::HistoryEvent) -> Option<&mut String> {
     text_of_event!(event, as_mut)
+}
+
+/// How many bytes an answer, or a part of one, has when it is sent.
+#[must_use]
+pub fn answer_weight(answer: &pb::OrchestratorResponse) -> usize {
+    let more = |text: Option<&String>| text.map_or(0, |text| weight(text) - text.len().min(weight(text)));
+    let of_action = |action: &pb::OrchestratorAction| match &action.orchestrator_action_type {
+        Some(Action::ScheduleTask(task)) => more(task.input.as_ref()),
+        Some(Action::CreateSubOrchestration(child)) => more(child.input.as_ref()),
+        Some(Action::SendEvent(event)) => more(event.data.as_ref()),
+        Some(Action::CompleteOrchestration(complete)) => {
+            let carried = complete.carryover_events.iter().map(|event| more(of_event(event))).sum::<usize>();
+            more(complete.result.as_ref()) + carried
+        }
+        Some(Action::SendEntityMessage(message)) => match &message.entity_message_type {
+            Some(EntityMessageType::EntityOperationSignaled(signal)) => more(signal.input.as_ref()),
+            Some(EntityMessageType::EntityOperationCalled(call)) => more(call.input.as_ref()),
+            _ => 0,
+        },
+        _ => 0,
+    };
+    answer.encoded_len() + answer.actions.iter().map(of_action).sum::<usize>() + more(answer.custom_status.as_ref())
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use durawasm_proto::{durabletask as pb, v1};
 use pb::history_event::EventType;
 use pb::orchestrator_action::OrchestratorActionType as Action;
 use pb::send_entity_message_action::EntityMessageType;
-use prost::Message as _;
 
 use super::delivery::Delivery;
 use super::dispatch::Work;
@@ -136,8 +135,8 @@ impl Partition {
             let Turn::Sent(episode) = &mut instance.turn else { return Ok(Reply::Void) };
             let index = response.chunk_index.unwrap_or(0);
             // One that is sent again takes the place of the first.
-            let before = episode.chunks.get(&index).map_or(0, pb::OrchestratorResponse::encoded_len);
-            episode.chunk_bytes += response.encoded_len();
+            let before = episode.chunks.get(&index).map_or(0, payload::answer_weight);
+            episode.chunk_bytes += payload::answer_weight(&response);
             episode.chunk_bytes -= before;
             if episode.chunks.len() >= MAX_CHUNKS || episode.chunk_bytes > MAX_CHUNK_BYTES {
                 self.give_back(token);
