@@ -1,5 +1,5 @@
-//! New versions while instances are in flight and hosts are killed: every instance ends on the version that it began with, with the right
-//! result. `DURAWASM_DEPLOYMENTS=N` deploys so often, and `DURAWASM_DEPLOY_EVERY=MILLIS` not more often than that, as `cargo xtask soak --only
+//! New versions while instances are in flight and hosts are killed: every instance ends on the version that it began with, or was moved to, with
+//! the right result. `DURAWASM_DEPLOYMENTS=N` deploys so often, and `DURAWASM_DEPLOY_EVERY=MILLIS` not more often than that, as `cargo xtask soak --only
 //! versions` does.
 
 use std::collections::BTreeMap;
@@ -37,10 +37,20 @@ struct Seen {
     ended: BTreeMap<String, usize>,
     /// Those that ended on a version that was not the newest of those seen any more.
     outlived: usize,
+    /// Those that ended on another version than they began with.
+    moved: usize,
 }
 
-/// Runs one orchestration and checks that it was one version from its first step to its last. Returns that version.
-async fn one(client: &Client, id: &str, pause: u64) -> Result<String> {
+/// Whether instances are moved to other versions while they are in flight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moves {
+    Never,
+    Upwards,
+}
+
+/// Runs one orchestration and checks that it was one version from its first step to its last, or that it went upwards where that may be. Returns
+/// the version that it was at last, and whether it was another one before.
+async fn one(client: &Client, id: &str, pause: u64, moves: Moves) -> Result<(String, bool)> {
     let id = InstanceId::new(id)?;
     let begin = Instant::now();
     loop {
@@ -59,8 +69,10 @@ async fn one(client: &Client, id: &str, pause: u64) -> Result<String> {
     ensure!(ended.status == Status::Completed, "{id} is {}: {:?}", ended.status, ended.failure);
     let version = ended.version.with_context(|| format!("{id} was pinned to a version"))?;
     let were: Vec<String> = serde_json::from_str(ended.output.context("an output")?.as_str())?;
-    ensure!(were == vec![version.clone(); STEPS + 1], "{id} of version {version} was {were:?}");
-    Ok(version)
+    ensure!(were.len() == STEPS + 1 && were.last() == Some(&version), "{id} of version {version} was {were:?}");
+    let moved = were[0] != version;
+    ensure!(were.is_sorted() && (!moved || moves == Moves::Upwards), "{id} of version {version} was {were:?}");
+    Ok((version, moved))
 }
 
 /// Clients that start one orchestration after the other until they are told to stop.
@@ -72,7 +84,7 @@ struct Load {
 
 impl Load {
     /// Begins. The ids of its instances begin with a text of its own.
-    fn start(client: &Client, prefix: &'static str) -> Self {
+    fn start(client: &Client, prefix: &'static str, moves: Moves) -> Self {
         let (sender, seen) = watch::channel(Seen::default());
         let stop = Arc::new(AtomicBool::new(false));
         let mut lanes = JoinSet::new();
@@ -81,8 +93,10 @@ impl Load {
             lanes.spawn(async move {
                 let mut turn = 0_u32;
                 while !stop.load(Ordering::Relaxed) {
-                    let version = one(&client, &format!("{prefix}-{lane}-{turn}"), PAUSES[lane % PAUSES.len()]).await?;
+                    let (id, pause) = (format!("{prefix}-{lane}-{turn}"), PAUSES[lane % PAUSES.len()]);
+                    let (version, moved) = one(&client, &id, pause, moves).await?;
                     sender.send_modify(|seen| {
+                        seen.moved += usize::from(moved);
                         seen.outlived +=
                             usize::from(seen.ended.last_key_value().is_some_and(|(newest, _)| *newest > version));
                         *seen.ended.entry(version).or_default() += 1;
@@ -131,6 +145,21 @@ async fn host(scheduler: &Scheduler) -> Result<Process> {
 
 #[tokio::test]
 async fn every_instance_ends_on_its_version_while_new_ones_are_deployed_and_hosts_are_killed() -> Result<()> {
+    let (seen, deployments) = deploy_under_load(Moves::Never).await?;
+    ensure!(seen.outlived > deployments, "instances were in flight while versions came: {seen:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_instance_ends_on_the_version_that_it_was_moved_to_while_hosts_are_killed() -> Result<()> {
+    let (seen, deployments) = deploy_under_load(Moves::Upwards).await?;
+    ensure!(seen.moved > deployments, "instances were moved while they were in flight: {seen:?}");
+    Ok(())
+}
+
+/// Deploys one version after the other and kills hosts, until each version had instances. Returns what was seen of them, and how many versions
+/// there were.
+async fn deploy_under_load(moves: Moves) -> Result<(Seen, usize)> {
     let (deployments, every) = (number("DURAWASM_DEPLOYMENTS", 6)?, number("DURAWASM_DEPLOY_EVERY", 0)?);
     let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
     let shell = Shell::at(&scheduler);
@@ -142,11 +171,13 @@ async fn every_instance_ends_on_its_version_while_new_ones_are_deployed_and_host
     let deploy = async |number: usize| {
         let version = variant::numbered(number);
         let file = variant::rolling_as(folder.path(), &version)?;
-        shell.succeeds(&["deploy", &file.display().to_string(), "--plan-time", "200ms"]).await?;
+        let file = file.display().to_string();
+        let way = if moves == Moves::Upwards { "--migrate" } else { "--pin" };
+        shell.succeeds(&["deploy", &file, way, "--plan-time", "200ms", "--wait", "10s"]).await?;
         anyhow::Ok(version)
     };
     let first = deploy(0).await?;
-    let mut load = Load::start(&scheduler.client().await?, "lane");
+    let mut load = Load::start(&scheduler.client().await?, "lane", moves);
     load.until_one_ended_on(&first).await?;
     for number in 1..deployments {
         let begun = Instant::now();
@@ -162,10 +193,9 @@ async fn every_instance_ends_on_its_version_while_new_ones_are_deployed_and_host
         tokio::time::sleep(rest).await;
     }
     let seen = load.end().await?;
-    eprintln!("{} instances, {} of them outlived their version", seen.ended.values().sum::<usize>(), seen.outlived);
+    let Seen { ended, outlived, moved } = &seen;
+    eprintln!("{} instances, {outlived} outlived their version, {moved} moved", ended.values().sum::<usize>());
     ensure!(seen.ended.len() == deployments, "each version had instances: {seen:?}");
-    ensure!(seen.outlived > deployments, "instances were in flight while versions came: {seen:?}");
-
     ensure!(scheduler.client().await?.list_parked().await?.is_empty(), "nothing is parked");
 
     // What nobody needs any more can go; the newest is needed.
@@ -174,7 +204,7 @@ async fn every_instance_ends_on_its_version_while_new_ones_are_deployed_and_host
     }
     let newest = variant::numbered(deployments - 1);
     shell.refuses(&["versions", "remove", "test-rolling", &newest], 2, "begin on").await?;
-    Ok(())
+    Ok((seen, deployments))
 }
 
 async fn host_of(scheduler: &Scheduler, folder: &Path) -> Result<Process> {
@@ -190,7 +220,7 @@ async fn a_fleet_of_three_hosts_is_rolled_one_by_one_to_a_new_version_and_back_t
         variant::rolling_as(folder.path(), "1.0.0")?;
         fleet.push(host_of(&scheduler, folder.path()).await?);
     }
-    let mut load = Load::start(&scheduler.client().await?, "old");
+    let mut load = Load::start(&scheduler.client().await?, "old", Moves::Never);
     load.until_one_ended_on("1.0.0").await?;
     // Each host is stopped as an operator would, and comes back with both versions: what is in flight needs the old one.
     for (process, folder) in fleet.iter_mut().zip(&folders) {
@@ -204,7 +234,7 @@ async fn a_fleet_of_three_hosts_is_rolled_one_by_one_to_a_new_version_and_back_t
     ensure!(seen.ended.len() == 2, "{seen:?}");
 
     // Nothing is left on the old version: it can be left out, host by host.
-    let mut load = Load::start(&scheduler.client().await?, "new");
+    let mut load = Load::start(&scheduler.client().await?, "new", Moves::Never);
     for (process, folder) in fleet.iter_mut().zip(&folders) {
         std::fs::remove_file(folder.path().join("rolling-1.0.0.wasm"))?;
         process.stop().await?;

@@ -72,8 +72,10 @@ pub(crate) struct Arguments {
     connection: ConnectionArguments,
 }
 
-/// How often hosts are asked whether they can run it.
-const GLANCE: Duration = Duration::from_millis(10);
+/// How soon hosts are asked whether they can run it: at first…
+const FIRST_GLANCE: Duration = Duration::from_millis(1);
+/// …and at last.
+const LAST_GLANCE: Duration = Duration::from_millis(20);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -174,6 +176,7 @@ async fn wait_for_hosts(
 ) -> Result<(), CodedError> {
     let DeployedVersion { name, version, .. } = version;
     let until = Instant::now() + patience;
+    let mut glance = FIRST_GLANCE;
     loop {
         match client.hosts_of(name, version).await? {
             (_, 0) => {
@@ -196,7 +199,10 @@ async fn wait_for_hosts(
                 console.warn(format_args!("{ready} of {all} hosts can run {name} {version} by now"));
                 return Ok(());
             }
-            _ => tokio::time::sleep(GLANCE).await,
+            _ => {
+                tokio::time::sleep(glance).await;
+                glance = (glance * 2).min(LAST_GLANCE);
+            }
         }
     }
 }
