@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use durawasm_client::{InstanceId, Payload, StartOptions, Status};
 use durawasm_test_components::rewritten;
-use durawasm_tests::cluster::{World, eventually, start_host};
+use durawasm_tests::cluster::{World, components, eventually, start_host};
 use durawasm_tests::command::Shell;
 use durawasm_tests::variant::rolling_as;
 
@@ -87,8 +87,9 @@ async fn waiting(world: &World, ids: &[&str], steps: u32) -> Result<Vec<Instance
 
 #[tokio::test]
 async fn what_is_in_flight_is_moved_to_code_on_which_it_replays_and_stays_where_it_would_diverge() -> Result<()> {
-    let (nothing, place) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let mut world = World::start(nothing.path()).await?;
+    // The host has a component of its own, and what is deployed.
+    let (own, place) = (components(&["test_durability.wasm"])?, tempfile::tempdir()?);
+    let mut world = World::start(own.path()).await?;
     let shell = Shell::at(&world.scheduler);
     let deploy = |file: std::path::PathBuf| file.display().to_string();
     let one = deploy(rolling_as(place.path(), "1.0.0")?);
@@ -141,8 +142,9 @@ async fn what_is_in_flight_is_moved_to_code_on_which_it_replays_and_stays_where_
 
 #[tokio::test]
 async fn a_manifest_for_another_component_or_version_or_with_a_strategy_beyond_the_policy_is_refused() -> Result<()> {
-    let (nothing, place) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let world = World::start(nothing.path()).await?;
+    // The host has a component of its own, and what is deployed.
+    let (own, place) = (components(&["test_durability.wasm"])?, tempfile::tempdir()?);
+    let world = World::start(own.path()).await?;
     let shell = Shell::at(&world.scheduler);
     let file = rolling_as(place.path(), "1.0.0")?;
     let manifest = file.with_extension("toml");

@@ -161,7 +161,9 @@ async fn a_parked_instance_is_freed_by_a_move_that_outlives_the_scheduler_and_en
     let mut host = Host::new(&client, &["1.0", "2.0"]).await;
     let (token, request) = host.episode().await;
     assert_eq!((told(&request), started(&request.past_events).version.as_deref()), (Some("2.0"), Some("1.0")));
-    host.step(token, vec![continue_as_new(1, "2")], "a").await;
+    let actions = vec![continue_as_new(1, "2")];
+    let response = pb::OrchestratorResponse { completion_token: token, actions, ..Default::default() };
+    host.answer(v1::answer::Kind::Orchestration(response));
     let (token, request) = host.episode().await;
     assert_eq!((told(&request), started(&request.new_events).version.as_deref()), (None, Some("2.0")));
     host.step(token, vec![complete(1, "7")], "a").await;
