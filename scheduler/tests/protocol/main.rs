@@ -26,6 +26,7 @@ mod invariants;
 mod large_payloads;
 mod listings;
 mod lost_payloads;
+mod migrations;
 mod payloads;
 mod purges;
 mod rewinds;

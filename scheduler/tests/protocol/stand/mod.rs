@@ -5,6 +5,7 @@ mod actions;
 mod client;
 mod deployments;
 mod history;
+mod host;
 mod server;
 pub(crate) mod virtual_hub;
 mod worker;
@@ -15,6 +16,7 @@ pub(crate) use actions::*;
 pub(crate) use client::Client;
 pub(crate) use deployments::{ALL, component, content, deploy, fetch, remove, upload};
 pub(crate) use history::{brief, brief_event, micros};
+pub(crate) use host::{Host, started};
 pub(crate) use server::Server;
 pub(crate) use worker::{Batch, Call, Episode, Item, Worker};
 

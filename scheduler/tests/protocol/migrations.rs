@@ -1,10 +1,10 @@
 //! Instances that are moved to another version in the middle of their execution.
 
-use durawasm_proto::{property, tag};
+use durawasm_proto::{property, tag, v1};
 use prost_types::value::Kind;
 use v1::migrate_instance_response::Outcome;
 
-use super::*;
+use crate::stand::*;
 
 async fn migrate(client: &Client, id: &str, events: u64, version: &str) -> Result<Outcome, tonic::Status> {
     let state = client.find(id).await;
