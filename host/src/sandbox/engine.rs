@@ -143,8 +143,9 @@ impl Engines {
         Ok(Self { small, large, effects, large_from, clock: Clock { ticker } })
     }
 
-    /// Engines that compile in a third of the time what runs slower then: for code that is run once and does not run for long. It does the
-    /// same, for the same fuel.
+    /// Engines that compile in a third of the time what runs slower then: to replay what others have recorded, and to be thrown away. The code
+    /// does the same, for the same fuel; but its frames are larger, so that what nearly fills the stack may overflow it here. Nothing that is
+    /// recorded may depend on that: no host runs on these engines.
     pub fn hasty() -> anyhow::Result<Self> {
         let adjust: Arc<Adjust> = Arc::new(|config: &mut Config| {
             config.cranelift_opt_level(OptLevel::None).cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
