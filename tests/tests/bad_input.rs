@@ -5,6 +5,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use anyhow::{Context as _, Result, ensure};
 use durawasm_client::{Error, ErrorKind, Payload, StartOptions, Status};
 use durawasm_tests::cluster::{Scheduler, SchedulerOptions, World, components, eventually, start_host};
+use durawasm_tests::command::Shell;
 use durawasm_tests::process::Process;
 
 async fn cli(arguments: &[&str]) -> Result<(i32, String)> {
@@ -218,6 +219,8 @@ async fn hostile_orchestrators_fail_or_park_and_hurt_nobody() -> Result<()> {
         ensure!(verdict.starts_with(want), "{name}: wanted {want}, got {verdict}");
     }
     assert!(world.run("neighbour", "hello_cities", None).await?.contains("Tokyo"));
+    let parked = Shell::at(&world.scheduler).succeeds(&["list", "--parked"]).await?;
+    ensure!(parked.shows("hostile-repeats an op id") && parked.shows("contract"), "{parked:?}");
     // What is parked can be ended.
     for (name, _) in HOSTILE {
         let id = durawasm_client::InstanceId::new(format!("hostile-{name}"))?;

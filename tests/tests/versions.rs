@@ -126,6 +126,31 @@ async fn what_is_deployed_to_the_scheduler_runs_on_every_host_and_outlives_it() 
 }
 
 #[tokio::test]
+async fn a_canary_takes_its_share_of_new_instances_until_it_is_rolled_back() -> Result<()> {
+    let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
+    let (folder, shell) = (tempfile::tempdir()?, Shell::at(&scheduler));
+    let _host = host(&scheduler).await?;
+    for (version, way) in [("1.0.0", "--pin"), ("1.1.0", "--canary=40%")] {
+        shell.succeeds(&["deploy", &version_one_as(folder.path(), version)?.display().to_string(), way]).await?;
+    }
+    let said = shell.succeeds(&["versions"]).await?;
+    ensure!(said.shows("canary 40%"), "{said:?}");
+    let newer = async |prefix: &str| {
+        let mut newer = 0;
+        for number in 0..50 {
+            newer += usize::from(says(&scheduler, &format!("{prefix}-{number}")).await? == "1.1.0");
+        }
+        anyhow::Ok(newer)
+    };
+    // Which instances, depends on their ids alone.
+    let count = newer("during").await?;
+    ensure!((8..=32).contains(&count), "{count} of 50 began on it");
+    shell.succeeds(&["rollback", "test-version-one"]).await?;
+    assert_eq!(newer("after").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_deployment_that_is_a_mistake_is_refused_and_nothing_changes() -> Result<()> {
     let scheduler = Scheduler::start(SchedulerOptions::default()).await?;
     let folder = tempfile::tempdir()?;

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use durawasm_client::{Client, Migration};
+use durawasm_client::{Client, ErrorKind, Migration};
 use durawasm_errors::CodedError;
 use durawasm_host::registry::LoadedComponent;
 use futures::{StreamExt as _, stream};
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Migrated {
     /// Those that are on the new version now.
     moved: u64,
-    /// Those that ended before.
+    /// Those that ended before, or were purged.
     ended: u64,
     /// Those that have gone on since, and would diverge now.
     diverging: Vec<Found>,
@@ -73,10 +73,13 @@ async fn one(
 ) -> Result<Became, CodedError> {
     loop {
         let Standing { id, execution, events } = &standing;
-        match client.migrate(id, execution, *events, component.version()).await? {
-            Migration::Moved => return Ok(Became::Moved),
-            Migration::Ended => return Ok(Became::Ended),
-            Migration::Changed => {}
+        match client.migrate(id, execution, *events, component.version()).await {
+            Ok(Migration::Moved) => return Ok(Became::Moved),
+            Ok(Migration::Ended) => return Ok(Became::Ended),
+            Ok(Migration::Changed) => {}
+            // Purged since it was looked at: no reason to leave the others where they are.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Became::Ended),
+            Err(error) => return Err(error.into()),
         }
         if Instant::now() >= until {
             return Ok(Became::Restless(id.to_string()));

@@ -90,6 +90,53 @@ fn the_exact_version_comes_first_and_the_newest_that_takes_it_next() {
 }
 
 #[test]
+fn what_is_asked_for_and_announced_follows_from_the_strategies() {
+    use crate::registry::Accepted::{All, Only};
+    let registry = |manifest: &str| {
+        let one = version("1.0.0");
+        running(&[(one, ""), (version("2.0.0"), &format!("[versioning]\n{manifest}"))]).registry.current()
+    };
+    for (manifest, instances, begin_on, next) in [
+        ("strategy = 'exact'", Only(vec!["1.0.0", "2.0.0"], true), Some("2.0.0"), Some("2.0.0")),
+        // Instances without a version are the older component's.
+        ("strategy = 'strict'", Only(vec!["1.0.0", "2.0.0"], true), None, None),
+        ("strategy = 'strict'\non-mismatch = 'fail'", All, None, None),
+        (
+            "strategy = 'strict'\ndefault-version = '1.0.0'",
+            Only(vec!["1.0.0", "2.0.0"], true),
+            Some("1.0.0"),
+            Some("1.0.0"),
+        ),
+        ("strategy = 'none'", All, None, None),
+        ("strategy = 'current-or-older'", All, None, None),
+    ] {
+        let registry = registry(manifest);
+        let asked = registry.orchestrator_versions().find(|(name, _)| *name == "program").unwrap().1;
+        assert_eq!(asked, instances, "{manifest}");
+        assert_eq!((registry.default_version("program"), registry.next_version("program", "1.5.0")), (begin_on, next));
+    }
+    let alone = running(&[(version("2.0.0"), "[versioning]\nstrategy = 'strict'")]).registry.current();
+    let asked = alone.orchestrator_versions().find(|(name, _)| *name == "program").unwrap().1;
+    assert_eq!(asked, Only(vec!["2.0.0"], false), "what it would reject is not asked for");
+}
+
+#[test]
+fn an_activity_of_a_version_that_is_not_here_runs_on_a_component_that_takes_it() {
+    let of = |manifest: &str, wanted: Option<&str>| {
+        let registry = running(&[(version("2.0.0"), manifest)]).registry.current();
+        registry.activity("echo", wanted).map(|component| component.version().to_owned())
+    };
+    let older = "[versioning]\nstrategy = 'current-or-older'";
+    assert_eq!(of(older, Some("1.0.0")).as_deref(), Some("2.0.0"));
+    assert_eq!((of(older, Some("3.0.0")), of("", Some("1.0.0"))), (None, None));
+    assert_eq!(
+        of("[versioning]\nstrategy = 'strict'", None).as_deref(),
+        Some("2.0.0"),
+        "the SDKs do not compare these"
+    );
+}
+
+#[test]
 fn an_instance_that_was_moved_runs_on_that_version_and_no_warm_session_of_another_goes_on() {
     let episodes = running(&[(version("1.0.0"), ""), (version("2.0.0"), "")]);
     assert_eq!(becomes(&episodes, "1.0.0"), Ran);
